@@ -1,0 +1,196 @@
+"""The front door's functions: paths in and out as `str` or `os.PathLike`, options by name."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from ptystore.content_digest import combined_digest
+from ptystore.dataset import Dataset, memory_field
+from ptystore.errors import InputError
+from ptystore.formats import (
+    ReadOptions,
+    WriteOptions,
+    WritePlan,
+    WriteReport,
+    compute_digests,
+    kind_of_source,
+    open_dataset,
+    plan_write,
+    write_dataset,
+)
+from ptystore.formats.verify import VerifyReport, verify_path
+from ptystore.formats.writing import DEFAULT_MAX_MEMORY, Progress
+from ptystore.lazy_array import Array
+from ptystore.metadata import Metadata
+from ptystore.roles import AxisOrder, decide_frame_axes
+from ptystore.transforms.naming import DiffractionKey, with_diffraction_key
+
+__all__ = [
+    "dataset_of",
+    "digest",
+    "export",
+    "load_npz",
+    "open",
+    "plan",
+    "save_npz",
+    "verify",
+    "write",
+]
+
+PathLike = str | os.PathLike[str]
+Signal = Literal["amplitude", "counts"]
+Compression = Literal["deflate", "store"]
+
+
+def open(
+    path: PathLike,
+    *,
+    axis_order: AxisOrder | None = None,
+    per_frame: tuple[str, ...] = (),
+    global_: tuple[str, ...] = (),
+    signal: Signal | None = None,
+    metadata: Literal["strict", "keep-text"] = "strict",
+    allow_nonfinite: bool = False,
+    max_bytes: int | None = None,
+) -> Dataset:
+    """The scan in a `.npz`, Zarr store or HDF5 file, lazily: only headers are read.
+
+    Parameters
+    ----------
+    axis_order : the order of stacks, ``"nhw"`` or ``"hwn"``, where lengths don't tell.
+    per_frame, global_ : names of arrays whose role is not what it would be taken for.
+    signal : what floating-point frames are; integers are always counts.
+    metadata : ``"keep-text"`` keeps a document that is no valid JSON as it is.
+    allow_nonfinite : let NaN and infinite scan positions pass when it is written.
+    max_bytes : refuse a source that declares more than this, uncompressed.
+
+    Raises `InputError` (a `ValueError`), `InputMissingError` (a `FileNotFoundError`) and,
+    for a damaged store of ptystore's own, `IntegrityError`.
+    """
+    options = ReadOptions(
+        axis_order, tuple(per_frame), tuple(global_), signal, metadata, allow_nonfinite, max_bytes
+    )
+    return open_dataset(Path(path), options)
+
+
+def write(
+    dataset: Dataset,
+    path: PathLike,
+    *,
+    overwrite: bool = False,
+    jobs: int | None = None,
+    max_memory: int = DEFAULT_MAX_MEMORY,
+    compression: Compression = "deflate",
+    progress: Progress | None = None,
+    warn: Callable[[str], None] | None = None,
+) -> WriteReport:
+    """Write a dataset in one pass to a path ending in .npz, .zarr, .h5 or .hdf5.
+
+    The destination is complete when this returns, and absent (or the old one) if it
+    raises. `max_memory` (bytes, beside the global arrays) limits the workers, `jobs` is
+    their number, by default one a core. `progress` is called with the uncompressed bytes
+    finished since its last call, `warn` with each line that a user should see; the lines
+    are in the report too.
+
+    Raises `DestinationError` before anything is read; `InputError`, `IntegrityError`,
+    `StorageError`.
+    """
+    options = WriteOptions(overwrite, jobs, max_memory, compression)
+    return write_dataset(dataset, Path(path), options, progress=progress, warn=warn)
+
+
+def plan(
+    dataset: Dataset,
+    path: PathLike,
+    *,
+    overwrite: bool = False,
+    jobs: int | None = None,
+    max_memory: int = DEFAULT_MAX_MEMORY,
+) -> WritePlan:
+    """What `write` would do, without reading or writing a value: fields, cuts, peak memory."""
+    return plan_write(dataset, Path(path), WriteOptions(overwrite, jobs, max_memory))
+
+
+def export(
+    dataset: Dataset,
+    path: PathLike,
+    *,
+    diffraction_key: DiffractionKey = "as-is",
+    **options: Any,
+) -> WriteReport:
+    """Write a dataset for legacy consumers: `write`, with the name that they know the frames by."""
+    return write(with_diffraction_key(dataset, diffraction_key), path, **options)
+
+
+def digest(
+    source: Dataset | PathLike, *, jobs: int | None = None, progress: Progress | None = None
+) -> tuple[dict[str, str], str]:
+    """The content digests (BLAKE3, hexadecimal) of each field, and of the whole.
+
+    Computed from the values, in one pass; what a store records is `Field.digest`.
+    """
+    dataset = source if isinstance(source, Dataset) else open(source)
+    fields = compute_digests(dataset, WriteOptions(jobs=jobs), progress=progress)
+    return fields, combined_digest(fields)
+
+
+def verify(
+    path: PathLike, *, jobs: int | None = None, progress: Progress | None = None
+) -> VerifyReport:
+    """Check a store or file against everything that it records of itself.
+
+    Damage is in the report, not raised. Raises `InputError` for what is no scan at all.
+    """
+    return verify_path(Path(path), WriteOptions(jobs=jobs), progress=progress)
+
+
+def dataset_of(
+    arrays: Mapping[str, Any],
+    metadata: Metadata | None = None,
+    *,
+    attrs: Mapping[str, Mapping[str, Any]] | None = None,
+) -> Dataset:
+    """A dataset of arrays in memory; roles are decided as for a file.
+
+    `attrs` are attributes by field, such as ``{"diffraction": {"signal": "counts"}}``.
+    """
+    values = {name: np.asarray(one) for name, one in arrays.items()}
+    axes = decide_frame_axes({name: one.shape for name, one in values.items()})
+    fields = {}
+    for name, one in values.items():
+        axis = axes[name]
+        role: Literal["global", "per_frame"] = "global" if axis is None else "per_frame"
+        given = dict((attrs or {}).get(name, {}))
+        fields[name] = memory_field(name, one, role, axis=axis or 0, attrs=given)
+    return Dataset(fields, metadata)
+
+
+def load_npz(path: PathLike) -> tuple[dict[str, Array], Metadata | None]:
+    """All arrays of a small `.npz` in memory, and its metadata, whatever form it has.
+
+    Raises as `open` does; nothing is ever unpickled.
+    """
+    path = Path(path)
+    if kind_of_source(path) != "npz":
+        raise InputError("is not a .npz file", file=path)
+    dataset = open_dataset(path)
+    return {name: one.values() for name, one in dataset.fields.items()}, dataset.metadata
+
+
+def save_npz(
+    path: PathLike,
+    arrays: Mapping[str, Any],
+    metadata: Metadata | None = None,
+    *,
+    overwrite: bool = False,
+) -> None:
+    """Write arrays in memory and a metadata document as a pickle-free `.npz`.
+
+    Raises as `write` does.
+    """
+    write(dataset_of(arrays, metadata), path, overwrite=overwrite)

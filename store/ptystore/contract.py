@@ -1,0 +1,160 @@
+"""The field table of a ptychography scan: names, dims, dtypes, units, aliases.
+
+Axis order is (y, x) everywhere: rows are y, columns are x. `n` is the number of frames.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+__all__ = [
+    "COORDINATE_NAMES",
+    "DIFFRACTION_NAMES",
+    "FIELDS",
+    "POSITION_NAMES",
+    "FieldSpec",
+    "dimension_names",
+    "standard_attrs",
+]
+
+Presence = Literal["required", "optional"]
+
+
+@dataclass(frozen=True)
+class FieldSpec:
+    """What the contract says of one field; `dims` are those of the canonical form.
+
+    Where a field may have more axes (probe modes), `leading_dims` name them.
+    """
+
+    name: str
+    dims: tuple[str, ...]
+    dtype: str
+    role: Literal["per_frame", "global"]
+    long_name: str
+    units: str | None = None
+    presence: Presence = "optional"
+    leading_dims: tuple[str, ...] = ()
+
+
+_TABLE = (
+    FieldSpec(
+        "diffraction",
+        ("scan", "ky", "kx"),
+        "float32",
+        "per_frame",
+        "diffraction frames, zero frequency at the centre",
+        "sqrt(counts)",
+        "required",
+    ),
+    FieldSpec("Y", ("scan", "y", "x"), "complex64", "per_frame", "object patch at each position"),
+    FieldSpec(
+        "objectGuess",
+        ("object_y", "object_x"),
+        "complex64",
+        "global",
+        "object",
+        presence="required",
+    ),
+    FieldSpec(
+        "probeGuess",
+        ("probe_y", "probe_x"),
+        "complex64",
+        "global",
+        "probe",
+        presence="required",
+        leading_dims=("mode",),
+    ),
+    FieldSpec(
+        "xcoords", ("scan",), "float64", "per_frame", "scan position, x", "pixel", "required"
+    ),
+    FieldSpec(
+        "ycoords", ("scan",), "float64", "per_frame", "scan position, y", "pixel", "required"
+    ),
+    FieldSpec(
+        "xcoords_start", ("scan",), "float64", "per_frame", "nominal scan position, x", "pixel"
+    ),
+    FieldSpec(
+        "ycoords_start", ("scan",), "float64", "per_frame", "nominal scan position, y", "pixel"
+    ),
+    FieldSpec("scan_index", ("scan",), "int64", "per_frame", "index of the scan"),
+)
+
+#: The contract's fields by name; the alias `diff3d` has the same entry as `diffraction`.
+FIELDS: Mapping[str, FieldSpec] = {spec.name: spec for spec in _TABLE} | {"diff3d": _TABLE[0]}
+
+#: The names of the diffraction field, the canonical one first.
+DIFFRACTION_NAMES = ("diffraction", "diff3d")
+
+#: The positions that every reader uses, x first.
+POSITION_NAMES = ("xcoords", "ycoords")
+
+#: All scan positions, the nominal ones too.
+COORDINATE_NAMES = ("xcoords", "ycoords", "xcoords_start", "ycoords_start")
+
+
+def standard_attrs(name: str, signal: str | None = None) -> dict[str, str]:
+    """The attributes that the contract gives a field: `long_name`, `units`, `signal`.
+
+    The units of diffraction follow its signal: sqrt(counts) for amplitude, else counts.
+    """
+    spec = FIELDS.get(name)
+    if spec is None:
+        return {}
+    attrs = {"long_name": spec.long_name}
+    if spec.units is not None:
+        attrs["units"] = "counts" if signal == "counts" else spec.units
+    if signal is not None:
+        attrs["signal"] = signal
+    return attrs
+
+
+def dimension_names(
+    shapes: Mapping[str, tuple[int, ...]], frame_axes: Mapping[str, int | None]
+) -> dict[str, tuple[str, ...]]:
+    """One name an axis for each field, so that no name stands for two sizes.
+
+    The contract's names where the sizes agree with what that name already means (fields
+    are asked in the order of the contract's table), else ``NAME_0, NAME_1, …``; the frame
+    axis of any per-frame field is `scan`.
+    """
+    sizes: dict[str, int] = {}
+    named: dict[str, tuple[str, ...]] = {}
+    in_table_order = sorted(shapes, key=lambda n: list(FIELDS).index(n) if n in FIELDS else 99)
+    for name in in_table_order:
+        wanted = _wanted_names(name, shapes[name], frame_axes[name])
+        chosen: list[str] = []
+        for axis, (dim, size) in enumerate(zip(wanted, shapes[name], strict=True)):
+            free = sizes.get(dim, size) == size and dim not in chosen
+            # xarray takes a variable that is named like a dimension for its coordinate.
+            clash = dim in shapes and dim != name
+            chosen.append(dim if free and not clash else _unused(f"{name}_{axis}", size, sizes))
+            sizes[chosen[-1]] = size
+        named[name] = tuple(chosen)
+    return {name: named[name] for name in shapes}
+
+
+def _wanted_names(name: str, shape: tuple[int, ...], frame_axis: int | None) -> Sequence[str]:
+    fallback = [f"{name}_{axis}" for axis in range(len(shape))]
+    if frame_axis is not None:
+        fallback[frame_axis] = "scan"
+    spec = FIELDS.get(name)
+    if spec is None:
+        return fallback
+    dims = list(spec.dims)
+    if len(shape) == len(dims) + len(spec.leading_dims):
+        dims = [*spec.leading_dims, *dims]
+    if len(shape) != len(dims):
+        return fallback
+    if frame_axis is not None:
+        dims.remove("scan")
+        dims.insert(frame_axis, "scan")
+    return dims
+
+
+def _unused(dim: str, size: int, sizes: Mapping[str, int]) -> str:
+    while sizes.get(dim, size) != size:
+        dim += "_"
+    return dim

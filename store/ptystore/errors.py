@@ -1,0 +1,115 @@
+"""Every failure of ptystore: one clear line, a matching builtin, an exit code.
+
+The text of an error is ``FILE: MEMBER: reason``; `advice` says what to do about it.
+Each class is also the builtin that a caller would expect (`ValueError`, `OSError`, …),
+so code that knows nothing of ptystore still catches the right thing.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+__all__ = [
+    "DestinationError",
+    "DestinationExistsError",
+    "InputError",
+    "InputMissingError",
+    "IntegrityError",
+    "ParameterError",
+    "PtystoreError",
+    "StorageError",
+]
+
+
+class PtystoreError(Exception):
+    """Base of all errors raised on purpose by ptystore.
+
+    Parameters
+    ----------
+    reason : what is wrong, in plain words, no trailing full stop.
+    file : the file or store concerned.
+    member : the field, member or chunk inside it.
+    advice : what the user can do about it, one line.
+    """
+
+    exit_code = 1
+
+    def __init__(
+        self,
+        reason: str,
+        *,
+        file: str | os.PathLike[str] | None = None,
+        member: str | None = None,
+        advice: str | None = None,
+    ) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.file = None if file is None else os.fspath(file)
+        self.member = member
+        self.advice = advice
+
+    def __str__(self) -> str:
+        return ": ".join(part for part in (self.file, self.member, self.reason) if part)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Keyword-only arguments are lost by the default, which a process pool relies on.
+        return _rebuild, (type(self), self.reason, self.file, self.member, self.advice)
+
+    def located(
+        self, *, file: str | os.PathLike[str] | None = None, member: str | None = None
+    ) -> PtystoreError:
+        """Fill in the file or member where the raising code did not know it; returns self."""
+        if self.file is None and file is not None:
+            self.file = os.fspath(file)
+        if self.member is None:
+            self.member = member
+        return self
+
+
+def _rebuild(
+    kind: type[PtystoreError],
+    reason: str,
+    file: str | None,
+    member: str | None,
+    advice: str | None,
+) -> PtystoreError:
+    return kind(reason, file=file, member=member, advice=advice)
+
+
+class ParameterError(PtystoreError, ValueError):
+    """A call asks for something that makes no sense, whatever the data."""
+
+    exit_code = 2
+
+
+class InputError(PtystoreError, ValueError):
+    """The source is not what it must be; nothing of it was executed or trusted."""
+
+    exit_code = 3
+
+
+class InputMissingError(InputError, FileNotFoundError):
+    """The source does not exist or cannot be read."""
+
+
+class DestinationError(PtystoreError, OSError):
+    """The destination can not be written: not ours, is the source, no parent, read-only."""
+
+    exit_code = 4
+
+
+class DestinationExistsError(DestinationError, FileExistsError):
+    """The destination exists and `overwrite` was not asked for."""
+
+
+class IntegrityError(PtystoreError, ValueError):
+    """Stored data are damaged or missing: checksums, manifest or digests disagree."""
+
+    exit_code = 5
+
+
+class StorageError(PtystoreError, OSError):
+    """The operating system failed to read or write: disk full, I/O error, file too large."""
+
+    exit_code = 6

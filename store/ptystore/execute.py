@@ -1,0 +1,37 @@
+"""Runs tasks on an executor with a bounded number in flight, results in order."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor, Future
+from typing import TypeVar
+
+__all__ = ["run_in_order"]
+
+Result = TypeVar("Result")
+
+
+def run_in_order(
+    tasks: Iterable[Callable[[], Result]], executor: Executor, in_flight: int
+) -> Iterator[Result]:
+    """Yield the results of `tasks` in their order, at most `in_flight` of them at a time.
+
+    `tasks` is advanced in the calling thread, so what a task's making does (reading a
+    source that only goes forward) happens in order there, while earlier tasks run.
+    When a task fails or the caller stops, nothing new is started and what runs is awaited.
+    """
+    pending: deque[Future[Result]] = deque()
+    try:
+        for task in tasks:
+            pending.append(executor.submit(task))
+            while pending and (pending[0].done() or len(pending) >= in_flight):
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
+    finally:
+        for future in pending:
+            future.cancel()
+        for future in pending:
+            if not future.cancelled():
+                future.exception()

@@ -1,0 +1,334 @@
+"""The table of formats, and the two ways through it: a path to a Dataset, and back.
+
+The modules of a format are imported when a path needs them.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from ptystore.content_digest import combined_digest
+from ptystore.dataset import Check, Dataset
+from ptystore.errors import InputError, InputMissingError, ParameterError, PtystoreError
+from ptystore.formats.assemble import Contents, ReadOptions, assemble
+from ptystore.formats.manifest import MANIFEST_NAME
+from ptystore.formats.publish import (
+    SCRATCH_NAME,
+    check_destination,
+    stage_file,
+    stage_folder,
+    storage_error,
+)
+from ptystore.formats.writing import (
+    DEFAULT_MAX_MEMORY,
+    HashSink,
+    Progress,
+    Sink,
+    Workers,
+    plan_workers,
+    write_fields,
+)
+
+__all__ = [
+    "SUFFIXES",
+    "Kind",
+    "ReadOptions",
+    "WriteOptions",
+    "WritePlan",
+    "WriteReport",
+    "compute_digests",
+    "kind_of_destination",
+    "kind_of_source",
+    "open_dataset",
+    "plan_write",
+    "write_dataset",
+]
+
+Kind = Literal["npz", "zarr", "hdf5"]
+
+#: A destination's format follows its suffix.
+SUFFIXES: dict[str, Kind] = {
+    ".npz": "npz",
+    ".zarr": "zarr",
+    ".h5": "hdf5",
+    ".hdf5": "hdf5",
+    ".hdf": "hdf5",
+}
+
+
+@dataclass(frozen=True)
+class WriteOptions:
+    """How to write: whether to replace, with how many workers in how much memory."""
+
+    overwrite: bool = False
+    jobs: int | None = None
+    max_memory: int = DEFAULT_MAX_MEMORY
+    compression: Literal["deflate", "store"] = "deflate"
+
+
+@dataclass(frozen=True)
+class WriteReport:
+    """What was written: digests by field, sizes in bytes, time, and what a user should know."""
+
+    path: Path
+    kind: Kind
+    digests: dict[str, str]
+    digest: str
+    nbytes: int
+    stored_bytes: int
+    seconds: float
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class WritePlan:
+    """What a write would do: for each field its name, dtype, shape, bytes, chunk and shard."""
+
+    path: Path
+    kind: Kind
+    fields: list[dict[str, Any]] = field(default_factory=list)
+    nbytes: int = 0
+    jobs: int = 0
+    peak_bytes: int = 0
+
+
+def kind_of_source(path: Path) -> Kind:
+    """The format of what is there, by its content.
+
+    Raises `InputMissingError` where there is nothing, `InputError` where it is no scan.
+    """
+    if not path.exists():
+        raise InputMissingError("there is no such file or folder", file=path)
+    if path.is_dir():
+        names = ("zarr.json", ".zgroup", ".zarray", MANIFEST_NAME)
+        if any((path / name).exists() for name in names):
+            return "zarr"
+        raise InputError("is a folder, but no Zarr store", file=path)
+    try:
+        with open(path, "rb") as file:
+            head = file.read(8)
+    except OSError as error:
+        raise InputMissingError(f"can't be read: {error.strerror}", file=path) from error
+    if head == b"\x89HDF\r\n\x1a\n":
+        return "hdf5"
+    if head[:2] == b"PK" or path.suffix == ".npz":
+        return "npz"
+    raise InputError("is neither .npz, nor Zarr, nor HDF5", file=path)
+
+
+def kind_of_destination(path: Path) -> Kind:
+    """The format that a destination's suffix asks for; `ParameterError` for an unknown one."""
+    kind = SUFFIXES.get(path.suffix.lower())
+    if kind is None:
+        known = ", ".join(SUFFIXES)
+        raise ParameterError(f"the suffix says no format; known are {known}", file=path)
+    return kind
+
+
+def open_dataset(path: Path, options: ReadOptions | None = None) -> Dataset:
+    """The scan in `path`, lazily: only headers are read."""
+    options = options or ReadOptions()
+    return assemble(path, _contents(path, options), options)
+
+
+def _contents(path: Path, options: ReadOptions) -> Contents:
+    kind = kind_of_source(path)
+    if kind == "npz":
+        from ptystore.formats.npz_reader import read_npz
+
+        return read_npz(path, options)
+    if kind == "hdf5":
+        from ptystore.formats.hdf5_store import read_hdf5
+
+        return read_hdf5(path, options)
+    from ptystore.formats.zarr_reader import is_our_zarr, read_our_zarr
+
+    if is_our_zarr(path):
+        return read_our_zarr(path, options)
+    from ptystore.formats.zarr_store import read_foreign_zarr
+
+    return read_foreign_zarr(path, options)
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether `--overwrite` may replace it: a store of ours, or a file that holds a scan."""
+    if path.is_dir():
+        from ptystore.formats.zarr_reader import is_our_zarr
+
+        return is_our_zarr(path)
+    try:
+        open_dataset(path)
+    except PtystoreError:
+        return False
+    return True
+
+
+def plan_write(dataset: Dataset, path: Path, options: WriteOptions) -> WritePlan:
+    """What `write_dataset` would do, without reading or writing any value."""
+    kind = kind_of_destination(path)
+    _check(dataset, path, options)
+    layouts = HashSink()
+    fields = []
+    for one in dataset.values():
+        layout = layouts.layout(one)
+        fields.append(
+            {
+                "name": one.name,
+                "dtype": str(one.dtype),
+                "shape": list(one.shape),
+                "bytes": one.nbytes,
+                "chunk": list(layout.chunk_shape),
+                "shard": list(layout.shard_shape),
+            }
+        )
+    workers = plan_workers(dataset, layouts, options.jobs, options.max_memory)
+    return WritePlan(path, kind, fields, dataset.nbytes, workers.jobs, workers.peak_bytes)
+
+
+def write_dataset(
+    dataset: Dataset,
+    path: Path,
+    options: WriteOptions | None = None,
+    *,
+    progress: Progress | None = None,
+    warn: Callable[[str], None] | None = None,
+) -> WriteReport:
+    """Write `dataset` in one pass; the destination is complete when this returns.
+
+    Raises `DestinationError` before anything is read, `InputError` for what the dataset's
+    checks refuse or the source turns out to be, `IntegrityError` and `StorageError`.
+    """
+    options = options or WriteOptions()
+    began = time.monotonic()
+    kind = kind_of_destination(path)
+    _check(dataset, path, options)
+    warnings: list[str] = []
+
+    def note(line: str) -> None:
+        warnings.append(line)
+        if warn is not None:
+            warn(line)
+
+    _ask(dataset.checks, note)
+    with _staged(kind, path, options, note) as staging:
+        with _sink(kind, staging, dataset, options) as sink:
+            workers = plan_workers(dataset, sink, options.jobs, options.max_memory)
+            scratch = (staging if kind == "zarr" else staging.parent) / SCRATCH_NAME
+            scratch.mkdir()
+            digests = _pass(dataset, sink, workers, scratch, progress)
+            digest = combined_digest(digests)
+            metadata = dataset.metadata
+            if metadata is not None and dataset.fills_input_digest and dataset.source:
+                metadata = metadata.with_input_digests({dataset.source.path.name: digest})
+            sink.close(metadata, digests, digest)
+    _ask(dataset.remarks, note)
+    return WriteReport(
+        path,
+        kind,
+        digests,
+        digest,
+        dataset.nbytes,
+        _size_on_disk(path),
+        time.monotonic() - began,
+        tuple(warnings),
+    )
+
+
+def compute_digests(
+    dataset: Dataset, options: WriteOptions | None = None, *, progress: Progress | None = None
+) -> dict[str, str]:
+    """The content digest of each field, from its values: one pass that writes nothing."""
+    options = options or WriteOptions()
+    sink = HashSink()
+    workers = plan_workers(dataset, sink, options.jobs, options.max_memory)
+    return _pass(dataset, sink, workers, None, progress)
+
+
+def _pass(
+    dataset: Dataset,
+    sink: Sink[Any],
+    workers: Workers,
+    scratch: Path | None,
+    progress: Progress | None,
+) -> dict[str, str]:
+    with ThreadPoolExecutor(workers.jobs, thread_name_prefix="ptystore") as executor:
+        return write_fields(
+            dataset, sink, executor, workers.in_flight, scratch, progress or (lambda _: None)
+        )
+
+
+def _check(dataset: Dataset, path: Path, options: WriteOptions) -> None:
+    source = dataset.source
+    check_destination(
+        path,
+        source=source.path if source else None,
+        overwrite=options.overwrite,
+        is_ours=_is_ours,
+    )
+    free = shutil.disk_usage(path.parent).free
+    if dataset.nbytes > free:
+        raise InputError(
+            f"declares {dataset.nbytes} bytes, but only {free} are free at {path.parent}",
+            file=source.path if source else path,
+            advice="free some space, or write to another disk",
+        )
+
+
+def _ask(checks: tuple[Check, ...], note: Callable[[str], None]) -> None:
+    for check in checks:
+        for line in check():
+            note(line)
+
+
+@contextmanager
+def _staged(
+    kind: Kind, path: Path, options: WriteOptions, warn: Callable[[str], None]
+) -> Iterator[Path]:
+    """The staging folder of a store, or the staged file of a file format."""
+    stage = stage_folder if kind == "zarr" else stage_file
+    with stage(path, overwrite=options.overwrite, is_ours=_is_ours, warn=warn) as staging:
+        yield staging
+
+
+@contextmanager
+def _sink(kind: Kind, staging: Path, dataset: Dataset, options: WriteOptions) -> Iterator[Any]:
+    if kind == "zarr":
+        from ptystore.formats.zarr_writer import ZarrSink
+
+        yield ZarrSink(staging, dataset)
+        return
+    sink: Any
+    if kind == "npz":
+        from ptystore.formats.npz_writer import NpzSink
+
+        sink = NpzSink(staging, dataset, options.compression)
+    else:
+        from ptystore.formats.hdf5_store import Hdf5Sink
+
+        sink = Hdf5Sink(staging, dataset)
+    try:
+        yield sink
+    except BaseException:
+        sink.abandon()
+        raise
+
+
+def _size_on_disk(path: Path) -> int:
+    try:
+        if path.is_file():
+            return path.stat().st_size
+        return sum(
+            os.stat(os.path.join(folder, name)).st_size
+            for folder, _, names in os.walk(path)
+            for name in names
+        )
+    except OSError as error:
+        raise storage_error(error, path) from error

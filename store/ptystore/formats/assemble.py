@@ -1,0 +1,144 @@
+"""From what a reader found in a file to a Dataset: roles, attributes, checks.
+
+Shared by every format, so that one scan is the same dataset whatever it lies in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from ptystore.contract import COORDINATE_NAMES, DIFFRACTION_NAMES, standard_attrs
+from ptystore.dataset import Dataset, Field, Role, Source, Storage
+from ptystore.errors import InputError
+from ptystore.lazy_array import LazyArray, read_all
+from ptystore.metadata import Metadata
+from ptystore.roles import AxisOrder, RoleOverrides, decide_frame_axes
+
+__all__ = ["Contents", "FieldNotes", "RawArray", "ReadOptions", "assemble", "metadata_from_text"]
+
+Signal = Literal["amplitude", "counts"]
+
+
+@dataclass(frozen=True)
+class ReadOptions:
+    """What a caller may say about a source.
+
+    `axis_order`, `per_frame`, `global_` override the roles; `signal` says what
+    floating-point frames are; `metadata="keep-text"` stores a document that is no valid
+    JSON as it is; `allow_nonfinite` lets NaN coordinates pass; `max_bytes` limits what a
+    source may declare.
+    """
+
+    axis_order: AxisOrder | None = None
+    per_frame: tuple[str, ...] = ()
+    global_: tuple[str, ...] = ()
+    signal: Signal | None = None
+    metadata: Literal["strict", "keep-text"] = "strict"
+    allow_nonfinite: bool = False
+    max_bytes: int | None = None
+
+
+@dataclass(frozen=True)
+class FieldNotes:
+    """What a file written by ptystore records of a field."""
+
+    frame_axis: int | None
+    attrs: Mapping[str, Any]
+    digest: str | None = None
+
+
+@dataclass(frozen=True)
+class RawArray:
+    """An array found in a file; `build` makes its lazy form once the cut axis is known."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    build: Callable[[int], LazyArray]
+    storage: Storage | None = None
+    attrs: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What a reader found. `notes` is None for a file that ptystore did not write."""
+
+    arrays: Mapping[str, RawArray]
+    metadata: Metadata | None = None
+    notes: Mapping[str, FieldNotes] | None = None
+    digest: str | None = None
+
+
+def metadata_from_text(text: str, options: ReadOptions) -> Metadata:
+    """The document, parsed strictly; under `keep-text` one that can't be is kept verbatim."""
+    if options.metadata == "strict":
+        return Metadata.from_json(text)
+    try:
+        return Metadata.from_json(text)
+    except InputError:
+        return Metadata.keep_text(text)
+
+
+def assemble(path: Path, contents: Contents, options: ReadOptions) -> Dataset:
+    """The dataset of what was found in `path`.
+
+    Raises `InputError` where the arrays contradict each other or the contract.
+    """
+    axes = _frame_axes(path, contents, options)
+    fields = {}
+    for name, raw in contents.arrays.items():
+        axis = axes[name]
+        role: Role = "global" if axis is None else "per_frame"
+        notes = contents.notes.get(name) if contents.notes else None
+        attrs = dict(notes.attrs if notes else raw.attrs)
+        if name in DIFFRACTION_NAMES and "signal" not in attrs:
+            attrs |= standard_attrs(name, _signal(raw.dtype, contents.metadata, options))
+        elif notes is None:
+            attrs = standard_attrs(name) | attrs
+        digest = notes.digest if notes and notes.frame_axis == axis else None
+        fields[name] = Field(name, raw.build(axis or 0), role, attrs, digest, raw.storage)
+    own_roles = contents.notes is not None and all(
+        contents.notes[name].frame_axis == axes[name] for name in contents.notes
+    )
+    checks = [] if options.allow_nonfinite else [partial(_check_finite, path, fields)]
+    source = Source(path.absolute(), contents.digest if own_roles else None)
+    return Dataset(fields, contents.metadata, source, tuple(checks))
+
+
+def _frame_axes(path: Path, contents: Contents, options: ReadOptions) -> dict[str, int | None]:
+    shapes = {name: raw.shape for name, raw in contents.arrays.items()}
+    overrides = RoleOverrides(options.axis_order, options.per_frame, options.global_)
+    if contents.notes is None or overrides != RoleOverrides():
+        return decide_frame_axes(shapes, overrides, file=str(path))
+    return {name: contents.notes[name].frame_axis for name in shapes}
+
+
+def _signal(dtype: np.dtype[Any], metadata: Metadata | None, options: ReadOptions) -> Signal:
+    """What frames are: integers are counts; the caller or the metadata says of floats."""
+    if dtype.kind in "iub":
+        return "counts"
+    if options.signal is not None:
+        return options.signal
+    domain = metadata.measurement_domain if metadata else None
+    return "counts" if domain == "count_intensity" else "amplitude"
+
+
+def _check_finite(path: Path, fields: Mapping[str, Field]) -> Iterable[str]:
+    for name in COORDINATE_NAMES:
+        if name not in fields or fields[name].dtype.kind != "f":
+            continue
+        bad = np.flatnonzero(~np.isfinite(read_all(fields[name].array)))
+        if bad.size:
+            raise InputError(
+                f"{bad.size} of {fields[name].shape[0]} scan positions are not finite, "
+                f"the first at index {bad[0]}",
+                file=path,
+                member=name,
+                advice="correct them, or give --allow-nonfinite to let them pass",
+            )
+    return ()

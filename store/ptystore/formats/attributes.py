@@ -1,0 +1,135 @@
+"""The attributes that ptystore gives a store's root, alike in Zarr and HDF5."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ptystore.content_digest import dtype_name
+from ptystore.dataset import Dataset
+from ptystore.errors import InputError, IntegrityError
+from ptystore.formats.zip_directory import check_name
+from ptystore.metadata import Metadata, software
+
+__all__ = ["FORMAT_VERSION", "FieldEntry", "RootNote", "metadata_from_bytes", "metadata_to_text"]
+
+FORMAT_VERSION = 1
+
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True)
+class FieldEntry:
+    """What a store's root says of one field; `dtype` in native byte order."""
+
+    frame_axis: int | None
+    dtype: np.dtype[Any]
+    digest: str
+
+
+@dataclass(frozen=True)
+class RootNote:
+    """The `ptystore` attribute: format version, fields in order, digest of the whole."""
+
+    fields: Mapping[str, FieldEntry]
+    digest: str
+
+    @classmethod
+    def of(cls, dataset: Dataset, digests: Mapping[str, str], digest: str) -> RootNote:
+        """The note of a dataset that is being written."""
+        fields = {
+            one.name: FieldEntry(one.frame_axis, one.dtype, digests[one.name])
+            for one in dataset.values()
+        }
+        return cls(fields, digest)
+
+    def to_json(self) -> dict[str, Any]:
+        """The attribute's value."""
+        fields = {
+            name: {
+                "role": "global" if one.frame_axis is None else "per_frame",
+                "frame_axis": one.frame_axis,
+                "dtype": dtype_name(one.dtype),
+                "digest": one.digest,
+            }
+            for name, one in self.fields.items()
+        }
+        return {
+            "format": FORMAT_VERSION,
+            "software": software(),
+            "digest": self.digest,
+            "fields": fields,
+        }
+
+    @classmethod
+    def from_json(cls, note: Any, *, file: Path) -> RootNote:
+        """Parse the attribute.
+
+        Raises `InputError` for a format version that this release doesn't know and
+        `IntegrityError` for what ptystore does not write.
+        """
+        try:
+            if type(note["format"]) is int and note["format"] > FORMAT_VERSION:
+                raise InputError(
+                    f"has format version {note['format']}, this release reads {FORMAT_VERSION}",
+                    file=file,
+                    advice="pip install --upgrade ptystore",
+                )
+            if note["format"] != FORMAT_VERSION:
+                raise ValueError(f"format version {note['format']!r}")
+            fields = {name: _entry(name, one) for name, one in note["fields"].items()}
+            return cls(fields, _digest(note["digest"]))
+        except InputError:
+            raise
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise IntegrityError(
+                f"its ptystore attribute is not what ptystore writes: {error}", file=file
+            ) from error
+
+
+def _entry(name: str, one: Mapping[str, Any]) -> FieldEntry:
+    axis = one["frame_axis"]
+    problem = check_name(name)
+    if problem:
+        raise ValueError(f"{name!r} {problem}")
+    if not (axis is None or (type(axis) is int and 0 <= axis < 32)):
+        raise ValueError(f"{name}: frame axis {axis!r}")
+    dtype = np.dtype(one["dtype"])
+    if dtype.kind not in "biufcU" or dtype.itemsize > 1 << 30:
+        raise ValueError(f"{name}: dtype {one['dtype']!r}")
+    return FieldEntry(axis, dtype.newbyteorder("="), _digest(one["digest"]))
+
+
+def _digest(value: Any) -> str:
+    if not isinstance(value, str) or not _DIGEST.fullmatch(value):
+        raise ValueError("a digest is not 64 hexadecimal digits")
+    return value
+
+
+def metadata_to_text(metadata: Metadata) -> tuple[str, bool]:
+    """The document as text that any UTF-8 file can hold, and whether it is in base64.
+
+    Only a text that was kept verbatim may need that: it need not be valid Unicode.
+    """
+    if metadata.text is None:
+        return metadata.to_json(), False
+    data = metadata.text.encode("utf-8", "surrogatepass")
+    return base64.b64encode(data).decode("ascii"), True
+
+
+def metadata_from_bytes(encoded: str, *, file: Path) -> Metadata:
+    """The text that `metadata_to_text` gave in base64, kept verbatim again."""
+    try:
+        data = base64.b64decode(encoded, validate=True)
+        return Metadata.keep_text(data.decode("utf-8", "surrogatepass"))
+    except (binascii.Error, ValueError, TypeError) as error:
+        raise IntegrityError(
+            "is not the base64 text that ptystore writes", file=file, member="metadata"
+        ) from error

@@ -1,0 +1,66 @@
+"""Encodes and decodes one chunk: Blosc (lz4, bitshuffle) with a CRC32C, for Zarr and HDF5."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import google_crc32c
+import numpy as np
+from numcodecs import blosc
+
+from ptystore.lazy_array import Array
+
+__all__ = ["BLOSC", "ChunkError", "checked", "crc32c", "decode", "encode", "with_checksum"]
+
+#: The compressor's settings in the words of the Zarr v3 `blosc` codec.
+BLOSC: dict[str, Any] = {"cname": "lz4", "clevel": 5, "shuffle": "bitshuffle", "blocksize": 0}
+
+_HEADER = 16
+_CHECKSUM = 4
+
+# The workers are the threads. Blosc's own pool would also be missing in a forked child, which
+# then waits for it for ever. zarr-python makes the same setting, for the same reasons.
+blosc.use_threads = False
+
+
+class ChunkError(Exception):
+    """A chunk can't be decoded; the reader adds which field and frames it holds."""
+
+
+def encode(chunk: Array) -> bytes:
+    """The chunk's values, compressed; `chunk` is C-contiguous and not empty."""
+    data: bytes = blosc.compress(chunk, b"lz4", BLOSC["clevel"], blosc.BITSHUFFLE, 0)
+    return data
+
+
+def with_checksum(data: bytes) -> bytes:
+    """The bytes followed by their CRC32C, as the Zarr `crc32c` codec has it."""
+    return data + google_crc32c.value(data).to_bytes(_CHECKSUM, "little")
+
+
+def crc32c(data: bytes | memoryview) -> int:
+    """The CRC32C of some bytes."""
+    # google_crc32c takes bytes only; the copy of a chunk costs less than finding a way round.
+    return int(google_crc32c.value(bytes(data)))
+
+
+def checked(data: memoryview) -> memoryview:
+    """The bytes without the CRC32C that follows them; `ChunkError` where it doesn't match."""
+    body, stored = data[:-_CHECKSUM], data[-_CHECKSUM:]
+    if len(stored) < _CHECKSUM or crc32c(body) != int.from_bytes(stored, "little"):
+        raise ChunkError("the checksum does not match")
+    return body
+
+
+def decode(data: memoryview, out: Array) -> None:
+    """Decompress into `out`, C-contiguous and of exactly the chunk's size.
+
+    The checksum must have been compared before: Blosc trusts its input.
+    """
+    sizes = np.frombuffer(data[4:_HEADER], "<u4") if len(data) >= _HEADER else None
+    if sizes is None or sizes[0] != out.nbytes or sizes[2] != len(data):
+        raise ChunkError("it is not a chunk of the announced size")
+    try:
+        blosc.decompress(data, out.reshape(-1).view(np.uint8))
+    except (RuntimeError, ValueError) as error:
+        raise ChunkError(f"it can't be decompressed ({error})") from error

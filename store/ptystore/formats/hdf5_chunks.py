@@ -1,0 +1,100 @@
+"""Chunks of an HDF5 file, read with `pread` past the library's lock and checked by CRC32C."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ptystore.errors import InputError
+from ptystore.formats.chunk_codec import crc32c
+from ptystore.formats.chunked_array import ChunkedArray, neighbours
+from ptystore.formats.source_file import SourceFile
+from ptystore.layout import Layout
+from ptystore.lazy_array import Array
+
+__all__ = ["ChunkTable", "DirectChunks"]
+
+# Neighbouring chunks are read together, up to this many bytes.
+_RUN_BYTES = 4 << 20
+
+
+@dataclass(frozen=True)
+class ChunkTable:
+    """For each chunk that is there its (offset, length) in the file; checksums of all."""
+
+    spans: dict[int, tuple[int, int]]
+    crcs: Array
+
+    @classmethod
+    def of(cls, spans: Iterable[tuple[int, int, int]], crcs: Array) -> ChunkTable:
+        """From (chunk, offset, length) triples in any order."""
+        return cls({chunk: (offset, length) for chunk, offset, length in spans}, crcs)
+
+
+TableReader = Callable[[Path, str, int, int], ChunkTable]
+
+
+class DirectChunks(ChunkedArray):
+    """The values of one array of an HDF5 file of ours.
+
+    `read_table` finds the chunks, at the first read; it is a function of a module, so that
+    the array can be pickled.
+    """
+
+    def __init__(
+        self,
+        source: SourceFile,
+        name: str,
+        layout: Layout,
+        dtype: np.dtype[Any],
+        read_table: TableReader,
+    ) -> None:
+        super().__init__(source.path, name, layout, dtype)
+        self._source = source
+        self._read_table = read_table
+        self._reset()
+
+    def _reset(self) -> None:
+        self._lock = threading.Lock()
+        self._table: ChunkTable | None = None
+
+    def _found(self) -> ChunkTable:
+        with self._lock:
+            if self._table is None:
+                self._table = self._read_table(
+                    self._source.path, self._name, self.axis, self._layout.chunk_rows
+                )
+            return self._table
+
+    def stored(self, chunks: Iterable[int]) -> Iterator[tuple[int, memoryview]]:
+        table = self._found()
+        spans = []
+        for chunk in chunks:
+            if chunk not in table.spans or chunk >= len(table.crcs):
+                raise self.damage("the chunk is missing", chunk, chunk + 1)
+            spans.append((chunk, *table.spans[chunk]))
+        for run in neighbours(spans, _RUN_BYTES):
+            begin, end = run[0][1], run[-1][1] + run[-1][2]
+            try:
+                data = memoryview(self._source.read_array(begin, end - begin))
+            except InputError as error:
+                raise self.damage("the file is truncated", run[0][0], run[-1][0] + 1) from error
+            for chunk, offset, length in run:
+                body = data[offset - begin : offset - begin + length]
+                if crc32c(body) != table.crcs[chunk]:
+                    raise self.damage("the checksum does not match", chunk, chunk + 1)
+                yield chunk, body
+
+    def __getstate__(self) -> dict[str, Any]:
+        kept = self.__dict__.copy()
+        del kept["_lock"], kept["_table"]
+        return kept
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._reset()

@@ -1,0 +1,232 @@
+"""The manifest of a folder store: every file's length and CRC32C, so that no change is silent.
+
+``ptystore-manifest.json`` lies beside ``zarr.json``:
+``{"format": 1, "files": {"diffraction/c/0/0/0": [16777216, "e3069283"], …}}``, keys sorted,
+relative to the store with ``/`` between the parts, the manifest itself left out.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import stat
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple, TypeAlias
+
+import google_crc32c
+
+from ptystore.errors import IntegrityError
+from ptystore.formats.destination import storage_error
+
+__all__ = [
+    "MANIFEST_NAME",
+    "Damage",
+    "Entry",
+    "Manifest",
+    "compare",
+    "entry_of",
+    "read_manifest",
+    "write_manifest",
+]
+
+MANIFEST_NAME = "ptystore-manifest.json"
+_FORMAT = 1
+_MAX_BYTES = 256 * 2**20
+_BLOCK = 2**20
+# Never wait for a pipe, never follow a link out of the store.
+_OPEN_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
+
+
+class Entry(NamedTuple):
+    """What a file of the store must be: `length` in bytes and `crc32c` of all of them."""
+
+    length: int
+    crc32c: int
+
+
+Manifest: TypeAlias = Mapping[str, Entry]
+
+
+@dataclass(frozen=True, slots=True)
+class Damage:
+    """One file, `key` in the manifest's way of naming, that is not what the manifest says."""
+
+    key: str
+    problem: str
+
+
+def entry_of(path: Path) -> Entry:
+    """Length and CRC32C of a regular file, read once in blocks of 1 MiB.
+
+    Raises StorageError when it can't be read; links are not followed.
+    """
+    try:
+        return _entry_of(path)
+    except OSError as error:
+        raise storage_error(error, path) from error
+
+
+def _entry_of(path: str | os.PathLike[str]) -> Entry:
+    length = crc = 0
+    with os.fdopen(os.open(path, _OPEN_FLAGS), "rb", buffering=0) as file:
+        while block := file.read(_BLOCK):
+            crc = google_crc32c.extend(crc, block)
+            length += len(block)
+    return Entry(length, crc)
+
+
+def write_manifest(folder: Path, entries: Manifest) -> None:
+    """Write the manifest of `folder`; the caller makes it durable (`sync_tree`).
+
+    Raises ValueError for a key that `read_manifest` would refuse, StorageError when the
+    operating system can't write it.
+    """
+    for key in entries:
+        if not _is_safe(key):
+            raise ValueError(f"not a manifest key: {key!r}")
+    files = {key: [entry.length, f"{entry.crc32c:08x}"] for key, entry in entries.items()}
+    text = json.dumps({"format": _FORMAT, "files": dict(sorted(files.items()))})
+    path = folder / MANIFEST_NAME
+    try:
+        path.write_text(text, encoding="ascii")
+    except OSError as error:
+        raise storage_error(error, path) from error
+
+
+def read_manifest(folder: Path) -> dict[str, Entry]:
+    """Read the manifest of `folder`, believing nothing that `write_manifest` would not write.
+
+    Raises IntegrityError, naming the manifest: it is missing, unreadable, a link, over 256 MiB,
+    not JSON of the expected shape, of another format, or names a file outside the store.
+    """
+    path = folder / MANIFEST_NAME
+    try:
+        document = json.loads(_read_text(path), object_pairs_hook=_distinct)
+        return _entries(document)
+    except FileNotFoundError as error:
+        raise IntegrityError("the manifest is missing", file=path) from error
+    except OSError as error:
+        raise IntegrityError(f"cannot be read: {error.strerror}", file=path) from error
+    except RecursionError as error:
+        raise IntegrityError("not a manifest: nested too deep", file=path) from error
+    except ValueError as error:  # bad JSON, bad UTF-8, and all that is refused below
+        raise IntegrityError(f"not a manifest: {error}", file=path) from error
+
+
+def _read_text(path: Path) -> str:
+    with os.fdopen(os.open(path, _OPEN_FLAGS), "rb") as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise ValueError("not a regular file")
+        data = file.read(_MAX_BYTES + 1)
+    if len(data) > _MAX_BYTES:
+        raise ValueError(f"over {_MAX_BYTES} bytes")
+    return data.decode("utf-8")
+
+
+def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a key is there twice")
+    return found
+
+
+def _entries(document: Any) -> dict[str, Entry]:
+    if not isinstance(document, dict) or "format" not in document:
+        raise ValueError("no format number")
+    if type(document["format"]) is not int or document["format"] != _FORMAT:
+        raise ValueError(f"format {document['format']!r:.40}, this version reads {_FORMAT}")
+    if set(document) != {"format", "files"} or not isinstance(document["files"], dict):
+        raise ValueError("expected exactly format and files")
+    entries = {}
+    for key, value in document["files"].items():
+        if not _is_safe(key):
+            raise ValueError(f"unsafe name {key!r:.200}")
+        match value:
+            # bool is an int to isinstance and to a class pattern.
+            case [int(length), str(crc)] if type(length) is int and 0 <= length < 2**63:
+                if not re.fullmatch("[0-9a-f]{8}", crc):
+                    raise ValueError(f"{key}: CRC32C is not eight hex digits")
+                entries[key] = Entry(length, int(crc, 16))
+            case _:
+                raise ValueError(f"{key}: expected [length, CRC32C]")
+    return entries
+
+
+def _is_safe(key: str) -> bool:
+    """Whether a key names a file inside the store, other than the manifest, in one way only."""
+    parts = key.split("/")
+    return (
+        key.isprintable()  # refuses control characters and lone surrogates
+        and "\\" not in key
+        and not any(part in ("", ".", "..") for part in parts)
+        and key != MANIFEST_NAME
+    )
+
+
+def compare(
+    folder: Path,
+    entries: Manifest,
+    *,
+    fast: bool = False,
+    on_file: Callable[[str, int], None] | None = None,
+) -> list[Damage]:
+    """Everything in `folder` that is not as `entries` say, sorted by key; [] when all is well.
+
+    Reported: files missing, extra, of another length, of another CRC32C (not with `fast`, which
+    reads no file), unreadable; links and special files. `on_file(key, length)` is called after
+    each file that was there to be checked.
+    """
+    damages = []
+    missing = set(entries)
+    for key, problem, length in _files(folder):
+        missing.discard(key)
+        if problem is None and key not in entries:
+            problem = "is not in the manifest"
+        if problem is None:
+            problem = _difference(folder / key, length, entries[key], fast)
+            if on_file is not None:
+                on_file(key, length)
+        if problem is not None:
+            damages.append(Damage(key, problem))
+    damages += [Damage(key, "is missing") for key in missing]
+    return sorted(damages, key=lambda damage: damage.key)
+
+
+def _difference(path: Path, length: int, expected: Entry, fast: bool) -> str | None:
+    if length != expected.length:
+        return f"is {length} bytes long, not {expected.length}"
+    if fast:
+        return None
+    try:
+        crc = _entry_of(path).crc32c
+    except OSError as error:
+        return f"cannot be read: {error.strerror}"
+    if crc != expected.crc32c:
+        return f"has CRC32C {crc:08x}, not {expected.crc32c:08x}"
+    return None
+
+
+def _files(folder: Path) -> Iterator[tuple[str, str | None, int]]:
+    """(key, problem, length) of everything below `folder` that is no folder, manifest aside."""
+    pending = [""]
+    while pending:
+        prefix = pending.pop()
+        try:
+            with os.scandir(folder / prefix) as found:
+                listing = sorted(found, key=lambda one: one.name)
+        except OSError as error:
+            yield prefix.rstrip("/") or ".", f"cannot be read: {error.strerror}", 0
+            continue
+        for one in listing:
+            key = prefix + one.name
+            if one.is_symlink():
+                yield key, "is a link", 0
+            elif one.is_dir():
+                pending.append(key + "/")
+            elif not one.is_file():
+                yield key, "is not a regular file", 0
+            elif key != MANIFEST_NAME:
+                yield key, None, one.stat().st_size

@@ -1,0 +1,42 @@
+"""Arrays of text: what is valid, and their bytes where a format stores UTF-8."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ptystore.errors import InputError
+from ptystore.lazy_array import Array
+
+__all__ = ["checked_text", "text_from_utf8", "utf8_from_text"]
+
+
+def checked_text(values: Array) -> Array:
+    """The same array of ``<U…``; raises `InputError` where an element is no Unicode text."""
+    if values.dtype.itemsize and values.size:
+        codes = np.ascontiguousarray(values).reshape(-1).view(np.uint32)
+        if codes.max() > 0x10FFFF:
+            raise InputError("holds values that are no Unicode characters")
+    return values
+
+
+def utf8_from_text(values: Array) -> list[bytes]:
+    """Each element as UTF-8, in C order.
+
+    Raises `InputError` for lone surrogates, which no UTF-8 text can hold.
+    """
+    try:
+        return [str(one).encode("utf-8") for one in values.reshape(-1)]
+    except UnicodeEncodeError:
+        raise InputError(
+            "holds text with a lone surrogate, which UTF-8 can't represent",
+            advice="correct the text, or leave the array out",
+        ) from None
+
+
+def text_from_utf8(texts: list[bytes], dtype: np.dtype[np.str_], shape: tuple[int, ...]) -> Array:
+    """The array that `utf8_from_text` came from; raises `InputError` for invalid UTF-8."""
+    try:
+        decoded = [one.decode("utf-8") for one in texts]
+    except UnicodeDecodeError:
+        raise InputError("holds text that is not UTF-8") from None
+    return np.array(decoded, dtype=dtype).reshape(shape)

@@ -1,0 +1,203 @@
+"""The one pass in which data move: blocks are read, computed, hashed and encoded by workers.
+
+Every format writes through it with a `Sink` of its own; the order of what a sink is given
+is that of the dataset, whatever the number of workers.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Generic, Protocol, TypeVar
+
+import numpy as np
+
+from ptystore.content_digest import FieldDigest, leaf_hashes
+from ptystore.dataset import Dataset, Field
+from ptystore.errors import PtystoreError
+from ptystore.execute import run_in_order
+from ptystore.layout import Layout, plan
+from ptystore.lazy_array import Array
+
+__all__ = [
+    "DEFAULT_MAX_MEMORY",
+    "HashSink",
+    "Progress",
+    "Sink",
+    "Workers",
+    "default_jobs",
+    "plan_workers",
+    "write_fields",
+]
+
+Encoded = TypeVar("Encoded")
+
+# Called with the uncompressed bytes that were finished since the last call.
+Progress = Callable[[int], None]
+
+# The interpreter with the libraries that a run loads, measured.
+_BASE_BYTES = 170 << 20
+
+#: What a write may use beside the global arrays, by default.
+DEFAULT_MAX_MEMORY = 400 << 20
+
+
+class Sink(Protocol[Encoded]):
+    """Where a format's values go. `encode` runs in workers, the rest in the caller's thread."""
+
+    def layout(self, field: Field) -> Layout: ...
+
+    def start(self, field: Field, layout: Layout) -> None: ...
+
+    def encode(self, field: Field, layout: Layout, start: int, blocks: Iterator[Array]) -> Encoded:
+        """Encode one shard that starts at row `start` from its blocks, rows first."""
+        ...
+
+    def accept(self, field: Field, encoded: Encoded) -> None: ...
+
+    def finish(self, field: Field, digest: str) -> None: ...
+
+
+class HashSink:
+    """A sink that keeps nothing: for the digests alone, and for the plan of a write."""
+
+    def layout(self, field: Field) -> Layout:
+        return plan(field.shape, field.dtype.itemsize, field.array.axis)
+
+    def start(self, field: Field, layout: Layout) -> None:
+        return None
+
+    def encode(self, field: Field, layout: Layout, start: int, blocks: Iterator[Array]) -> None:
+        for _ in blocks:
+            pass
+
+    def accept(self, field: Field, encoded: None) -> None:
+        return None
+
+    def finish(self, field: Field, digest: str) -> None:
+        return None
+
+
+@dataclass(frozen=True)
+class Workers:
+    """How many workers, and how many shards may be under way at once."""
+
+    jobs: int
+    in_flight: int
+    peak_bytes: int
+
+
+def default_jobs() -> int:
+    """One worker for each core that this process may use."""
+    return max(1, len(os.sched_getaffinity(0)))
+
+
+def plan_workers(dataset: Dataset, sink: Sink[Any], jobs: int | None, max_memory: int) -> Workers:
+    """As many workers as were asked for, or as fit `max_memory` beside the global arrays.
+
+    A shard under way holds its source blocks, one block being computed and what has been
+    encoded; the estimate allows for twice its uncompressed size and a few blocks.
+    """
+    layouts = {field.name: sink.layout(field) for field in dataset.values()}
+    largest = max(
+        (min(one.shard_bytes, one.rows * one.row_bytes) for one in layouts.values()), default=0
+    )
+    block = max((one.block_rows * one.row_bytes for one in layouts.values()), default=0)
+    globals_ = sum(field.nbytes for field in dataset.values() if field.role == "global")
+    each = 2 * largest + 4 * block
+    wanted = jobs or default_jobs()
+    # One more than the workers, so that none waits while the caller reads ahead.
+    in_flight = max(1, min(wanted + 1, (max_memory - _BASE_BYTES) // max(1, each)))
+    return Workers(min(wanted, in_flight), in_flight, _BASE_BYTES + globals_ + in_flight * each)
+
+
+@dataclass(frozen=True)
+class _Part(Generic[Encoded]):
+    """One shard that came back from a worker; `encoded` is None where a field has no values."""
+
+    field: Field
+    layout: Layout
+    encoded: Encoded | None
+    leaves: tuple[bytes, ...]
+    nbytes: int
+    last: bool
+
+
+def write_fields(
+    dataset: Dataset,
+    sink: Sink[Encoded],
+    executor: Executor,
+    in_flight: int,
+    scratch: Path | None,
+    progress: Progress,
+) -> dict[str, str]:
+    """Move every field of `dataset` into `sink`; returns the digest of each by name."""
+    digests: dict[str, str] = {}
+    digest: FieldDigest | None = None
+    for part in run_in_order(_tasks(dataset, sink, scratch), executor, in_flight):
+        field = part.field
+        if digest is None:
+            digest = FieldDigest(field.name, field.role, field.dtype, field.shape, field.frame_axis)
+            sink.start(field, part.layout)
+        if part.encoded is not None:
+            sink.accept(field, part.encoded)
+        for leaves in part.leaves:
+            digest.add(leaves)
+        progress(part.nbytes)
+        if part.last:
+            digests[field.name] = digest.hexdigest()
+            sink.finish(field, digests[field.name])
+            digest = None
+    return digests
+
+
+def _tasks(
+    dataset: Dataset, sink: Sink[Encoded], scratch: Path | None
+) -> Iterator[Callable[[], _Part[Encoded]]]:
+    for field in dataset.values():
+        layout = sink.layout(field)
+        shards = layout.shards()
+        if not shards:
+            yield partial(_Part, field, layout, None, (), 0, True)
+        try:
+            if shards:
+                field.array.prepare(scratch)
+            for start, stop in shards:
+                begun = deque(field.array.begin(a, b) for a, b in layout.blocks(start, stop))
+                last = stop == layout.rows
+                yield partial(_shard, dataset.file, sink, field, layout, start, begun, last)
+        except PtystoreError as error:
+            raise error.located(file=dataset.file, member=field.name) from error.__cause__
+
+
+def _shard(
+    file: str | None,
+    sink: Sink[Encoded],
+    field: Field,
+    layout: Layout,
+    start: int,
+    begun: deque[Callable[[], Array]],
+    last: bool,
+) -> _Part[Encoded]:
+    leaves: list[bytes] = []
+    sizes: list[int] = []
+
+    def blocks() -> Iterator[Array]:
+        while begun:
+            block = begun.popleft()()
+            rows_first = np.moveaxis(block, layout.axis, 0) if layout.shape else block.reshape(1)
+            rows_first = np.ascontiguousarray(rows_first)
+            leaves.append(leaf_hashes(rows_first))
+            sizes.append(rows_first.nbytes)
+            yield rows_first
+
+    try:
+        encoded = sink.encode(field, layout, start, blocks())
+    except PtystoreError as error:
+        raise error.located(file=file, member=field.name) from error.__cause__
+    return _Part(field, layout, encoded, tuple(leaves), sum(sizes), last)

@@ -1,0 +1,145 @@
+"""Writes a dataset as a Zarr v3 store: shards by the workers, documents at the end."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ptystore.contract import dimension_names
+from ptystore.dataset import Dataset, Field
+from ptystore.formats.attributes import RootNote, metadata_to_text
+from ptystore.formats.manifest import Entry, write_manifest
+from ptystore.formats.publish import storage_error
+from ptystore.formats.text import utf8_from_text
+from ptystore.formats.zarr_shards import checksum, pack_shard, shard_key
+from ptystore.formats.zarr_store import array_document, text_array_files
+from ptystore.layout import Layout, plan
+from ptystore.lazy_array import Array
+from ptystore.metadata import Metadata
+
+__all__ = ["ZarrSink"]
+
+
+@dataclass(frozen=True)
+class _File:
+    """A file that was written: its key in the store, length and CRC32C."""
+
+    key: str
+    entry: Entry
+
+
+class ZarrSink:
+    """Takes the shards of every field into a staging folder."""
+
+    def __init__(self, folder: Path, dataset: Dataset) -> None:
+        self._folder = folder
+        self._dataset = dataset
+        self._entries: dict[str, Entry] = {}
+        self._documents: dict[str, dict[str, Any]] = {}
+        shapes = {field.name: field.shape for field in dataset.values()}
+        self._dims = dimension_names(shapes, {f.name: f.frame_axis for f in dataset.values()})
+
+    def layout(self, field: Field) -> Layout:
+        if field.dtype.kind == "U":
+            # Text is small and goes into one chunk.
+            size = max(1, field.nbytes)
+            return plan(
+                field.shape,
+                field.dtype.itemsize,
+                field.array.axis,
+                chunk_bytes=size,
+                shard_bytes=size,
+                block_bytes=size,
+            )
+        return plan(field.shape, field.dtype.itemsize, field.array.axis)
+
+    def start(self, field: Field, layout: Layout) -> None:
+        if field.dtype.kind == "U":
+            if not field.nbytes:
+                self._take_text(field, np.empty(field.shape, field.dtype))
+            return
+        self._make_folder(field.name)
+        little = field.dtype.newbyteorder("<")
+        document = array_document(layout, little, self._dims[field.name], field.attrs)
+        self._documents[field.name] = document
+        self._write_json(f"{field.name}/zarr.json", document)
+
+    def encode(self, field: Field, layout: Layout, start: int, blocks: Iterator[Array]) -> Any:
+        if field.dtype.kind == "U":
+            (values,) = blocks
+            return np.moveaxis(values, 0, layout.axis) if layout.shape else values.reshape(())
+        key = f"{field.name}/{shard_key(layout, start)}"
+        return self._write(key, pack_shard(layout, blocks))
+
+    def accept(self, field: Field, encoded: Any) -> None:
+        if isinstance(encoded, _File):
+            self._entries[encoded.key] = encoded.entry
+        else:
+            self._take_text(field, encoded)
+
+    def finish(self, field: Field, digest: str) -> None:
+        return None
+
+    def close(self, metadata: Metadata | None, digests: Mapping[str, str], digest: str) -> None:
+        """Write the root document and the manifest, after the last field."""
+        note = RootNote.of(self._dataset, digests, digest)
+        attributes: dict[str, Any] = {"ptystore": note.to_json()}
+        if metadata is not None:
+            text, base64 = metadata_to_text(metadata)
+            key = "metadata_text_base64" if base64 else "metadata"
+            attributes = {key: text if base64 else metadata.document} | attributes
+        root = {
+            "zarr_format": 3,
+            "node_type": "group",
+            "attributes": attributes,
+            # Without it, readers list the folder, and warn about the manifest that they find.
+            "consolidated_metadata": {
+                "kind": "inline",
+                "must_understand": False,
+                "metadata": self._documents,
+            },
+        }
+        self._write_json("zarr.json", root)
+        write_manifest(self._folder, self._entries)
+
+    def _take_text(self, field: Field, values: Array) -> None:
+        utf8_from_text(values)
+        self._make_folder(field.name)
+        for key, data in text_array_files(values, self._dims[field.name], field.attrs).items():
+            if key == "zarr.json":
+                self._documents[field.name] = json.loads(data)
+            file = self._write(f"{field.name}/{key}", [data])
+            self._entries[file.key] = file.entry
+
+    def _make_folder(self, name: str) -> None:
+        try:
+            (self._folder / name).mkdir(exist_ok=True)
+        except OSError as error:
+            raise storage_error(error, self._folder / name) from error
+
+    def _write_json(self, key: str, document: Mapping[str, Any]) -> None:
+        text = json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False)
+        file = self._write(key, [text.encode("utf-8")])
+        self._entries[file.key] = file.entry
+
+    def _write(self, key: str, pieces: list[bytes]) -> _File:
+        path = self._folder / key
+        try:
+            with open(path, "xb", buffering=0) as file:
+                data = memoryview(b"".join(pieces))
+                done = 0
+                while done < len(data):
+                    done += file.write(data[done:])
+        except FileNotFoundError:
+            # A worker may be ahead of the thread that makes the folders.
+            os.makedirs(path.parent, exist_ok=True)
+            return self._write(key, pieces)
+        except OSError as error:
+            raise storage_error(error, path) from error
+        return _File(key, Entry(len(data), checksum(pieces)))

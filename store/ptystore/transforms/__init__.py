@@ -1,0 +1,1 @@
+"""Transforms: a Dataset in, a Dataset out, no frame read. One file a transform."""
