@@ -74,7 +74,31 @@ _HOME = {
 }
 
 __all__ = [
-    *_HOME,
+    "Dataset",
+    "DestinationError",
+    "DestinationExistsError",
+    "Field",
+    "InputError",
+    "InputMissingError",
+    "IntegrityError",
+    "Metadata",
+    "ParameterError",
+    "PtystoreError",
+    "StorageError",
+    "Transformation",
+    "canonicalize",
+    "dataset_of",
+    "digest",
+    "export",
+    "extract_patches",
+    "find_problems",
+    "ingest",
+    "load_npz",
+    "open",
+    "plan",
+    "save_npz",
+    "verify",
+    "write",
 ]
 
 
