@@ -35,7 +35,7 @@ def leaf_hashes(rows_first: npt.NDArray[np.generic]) -> bytes:
     if block.nbytes == 0:
         return b""
     row_bytes = block.nbytes // block.shape[0]
-    data = memoryview(block.reshape(-1).view(np.uint8))
+    data = block.reshape(-1).view(np.uint8).data
     step = leaf_rows(row_bytes) * row_bytes
     return b"".join(blake3(data[at : at + step]).digest() for at in range(0, len(data), step))
 

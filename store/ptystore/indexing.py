@@ -55,9 +55,8 @@ def _one_entry_an_axis(key: Any, shape: tuple[int, ...]) -> list[Any]:
         named = _axes_named(entry)
         if isinstance(entry, np.ndarray) and entry.dtype == bool:
             if entry.shape != shape[axis : axis + named]:
-                raise IndexError(
-                    f"a mask of shape {entry.shape} does not fit axes of {shape[axis : axis + named]}"
-                )
+                axes = shape[axis : axis + named]
+                raise IndexError(f"a mask of shape {entry.shape} does not fit axes of {axes}")
             # numpy defines a mask as the indices of its true elements, one array an axis.
             spelled.extend(entry.nonzero())
         else:

@@ -33,6 +33,9 @@ __all__ = [
 Array = npt.NDArray[Any]
 Indices = npt.NDArray[np.int64]
 
+# Computes a block of frames: called with their indices and one block of each input.
+BlockFunction = Callable[..., Array]
+
 
 class LazyArray(Protocol):
     """An array that is read in ranges along `axis`; a 0-d array has one row, 0 to 1."""
@@ -162,12 +165,6 @@ class CachedArray(LazyBase):
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         self._reset()
-
-
-class BlockFunction(Protocol):
-    """Computes a block of frames: called with their indices and one block of each input."""
-
-    def __call__(self, frames: Indices, /, *blocks: Array) -> Array: ...
 
 
 class ComputedArray(LazyBase):

@@ -218,17 +218,22 @@ def write_dataset(
             warn(line)
 
     _ask(dataset.checks, note)
-    with _staged(kind, path, options, note) as staging:
-        with _sink(kind, staging, dataset, options) as sink:
-            workers = plan_workers(dataset, sink, options.jobs, options.max_memory)
-            scratch = (staging if kind == "zarr" else staging.parent) / SCRATCH_NAME
+    with (
+        _staged(kind, path, options, note) as staging,
+        _sink(kind, staging, dataset, options) as sink,
+    ):
+        workers = plan_workers(dataset, sink, options.jobs, options.max_memory)
+        scratch = (staging if kind == "zarr" else staging.parent) / SCRATCH_NAME
+        try:
             scratch.mkdir()
-            digests = _pass(dataset, sink, workers, scratch, progress)
-            digest = combined_digest(digests)
-            metadata = dataset.metadata
-            if metadata is not None and dataset.fills_input_digest and dataset.source:
-                metadata = metadata.with_input_digests({dataset.source.path.name: digest})
-            sink.close(metadata, digests, digest)
+        except OSError as error:
+            raise storage_error(error, path) from error
+        digests = _pass(dataset, sink, workers, scratch, progress)
+        digest = combined_digest(digests)
+        metadata = dataset.metadata
+        if metadata is not None and dataset.fills_input_digest and dataset.source:
+            metadata = metadata.with_input_digests({dataset.source.path.name: digest})
+        sink.close(metadata, digests, digest)
     _ask(dataset.remarks, note)
     return WriteReport(
         path,

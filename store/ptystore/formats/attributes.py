@@ -16,7 +16,8 @@ from ptystore.content_digest import dtype_name
 from ptystore.dataset import Dataset
 from ptystore.errors import InputError, IntegrityError
 from ptystore.formats.zip_directory import check_name
-from ptystore.metadata import Metadata, software
+from ptystore.metadata import Metadata
+from ptystore.version import software
 
 __all__ = ["FORMAT_VERSION", "FieldEntry", "RootNote", "metadata_from_bytes", "metadata_to_text"]
 

@@ -81,7 +81,7 @@ class DirectChunks(ChunkedArray):
         for run in neighbours(spans, _RUN_BYTES):
             begin, end = run[0][1], run[-1][1] + run[-1][2]
             try:
-                data = memoryview(self._source.read_array(begin, end - begin))
+                data = self._source.read_array(begin, end - begin).data
             except InputError as error:
                 raise self.damage("the file is truncated", run[0][0], run[-1][0] + 1) from error
             for chunk, offset, length in run:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -274,13 +275,18 @@ def _ours(path: Path, source: SourceFile, file: h5py.File) -> Contents:
             layout = Layout(shape, axis, row_bytes, chunk, chunk, chunk)
             array = DirectChunks(source, name, layout, entry.dtype, _read_table)
             storage = Storage("blosc-lz4", stored.id.get_storage_size(), layout.chunk_shape)
-        arrays[name] = RawArray(shape, entry.dtype, lambda _, array=array: array, storage)
+        arrays[name] = RawArray(shape, entry.dtype, partial(_as_is, array), storage)
     metadata = None
     if METADATA_MEMBER in file:
         text = _checked_text(path, file[METADATA_MEMBER])
         base64 = file[METADATA_MEMBER].attrs.get("encoding") == "base64"
         metadata = metadata_from_bytes(text, file=path) if base64 else Metadata.from_json(text)
     return Contents(arrays, metadata, notes, note.digest)
+
+
+def _as_is(array: LazyBase, axis: int) -> LazyBase:
+    """What builds an array whose cut axis is fixed by its file."""
+    return array
 
 
 def _read_table(path: Path, name: str, axis: int, chunk_rows: int) -> ChunkTable:

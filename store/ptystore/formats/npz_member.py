@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 import numpy as np
 from isal import isal_zlib
+from isal.igzip_lib import IsalError
 
 from ptystore.errors import InputError, IntegrityError
 from ptystore.formats.source_file import SourceFile
@@ -80,7 +81,7 @@ class StoredBytes:
     def read(self, start: int, stop: int) -> Array:
         data = self._file.read_array(self._member.offset + start, stop - start)
         if not self._checked:
-            self._note(start, stop, isal_zlib.crc32(memoryview(data)))
+            self._note(start, stop, isal_zlib.crc32(data.data))
         return data
 
     def _note(self, start: int, stop: int, crc: int) -> None:
@@ -146,7 +147,7 @@ class DeflatedBytes:
     def _inflate(self, length: int) -> Array:
         """The next `length` bytes; never more are inflated at once than are wanted."""
         data = np.empty(length, np.uint8)
-        view = memoryview(data)
+        view = data.data
         done = 0
         while done < length:
             piece = self._step(length - done)
@@ -172,7 +173,7 @@ class DeflatedBytes:
             fed = len(self._pending)
             try:
                 piece: bytes = self._inflater.decompress(self._pending, limit)
-            except isal_zlib.error as error:
+            except IsalError as error:
                 raise IntegrityError(
                     f"its deflated data are damaged ({error})",
                     file=self._file.path,

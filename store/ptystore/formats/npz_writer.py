@@ -99,7 +99,7 @@ class NpzSink:
         for block in blocks:
             if layout.axis:
                 block = block.transpose(0, *range(block.ndim - 1, 0, -1))
-            data.append(memoryview(np.ascontiguousarray(block, little).reshape(-1).view(np.uint8)))
+            data.append(np.ascontiguousarray(block, little).reshape(-1).view(np.uint8).data)
         return self._packed(data, last=start + layout.shard_rows >= layout.rows)
 
     def accept(self, field: Field, encoded: _Piece) -> None:

@@ -66,7 +66,7 @@ class SourceFile:
         if offset < 0 or length < 0 or offset + length > self.size:
             raise InputError("ends before the data that it announces", file=self.path)
         data = np.empty(length, np.uint8)
-        self.read_into(offset, memoryview(data))
+        self.read_into(offset, data.data)
         return data
 
     def read_into(self, offset: int, buffer: memoryview) -> None:

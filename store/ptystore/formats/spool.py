@@ -109,7 +109,7 @@ class Spool:
 
     def _file_read(self, offset: int, piece: Array) -> None:
         assert self._file is not None
-        view = memoryview(piece.reshape(-1))
+        view = piece.reshape(-1).data
         done = 0
         while done < len(view):
             got = os.preadv(self._file.fileno(), [view[done:]], offset + done)
@@ -140,7 +140,7 @@ class Spool:
         file = tempfile.TemporaryFile(dir=folder, prefix="ptystore-")  # noqa: SIM115
         try:
             for first, last in self._slabs():
-                file.write(memoryview(self._turned(first, last).reshape(-1)))
+                file.write(self._turned(first, last).reshape(-1).data)
             file.flush()
         except OSError as error:
             file.close()

@@ -72,7 +72,7 @@ def _central_directory(path: Path) -> tuple[list[zipfile.ZipInfo], int, bytes]:
         with zipfile.ZipFile(path) as archive:
             # start_dir is not documented, but has been there since Python 2 and says where
             # the last member must have ended.
-            return archive.infolist(), int(archive.start_dir), archive.comment  # type: ignore[attr-defined]
+            return archive.infolist(), int(archive.start_dir), archive.comment
     except InputError:
         raise
     except Exception as error:  # zipfile raises a dozen types on damaged directories

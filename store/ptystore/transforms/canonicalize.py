@@ -180,7 +180,7 @@ class Negated:
         self._dtype = dtype
 
     def __call__(self, frames: Indices, block: Array, /) -> Array:
-        return np.negative(block.astype(self._dtype))
+        return np.asarray(-block.astype(self._dtype))
 
 
 class Reshaped:

@@ -117,7 +117,7 @@ class PatchWindows:
         rows += windows[:, 1:] * fy
         patches = rows[:, :, :-1] * (1 - fx)
         patches += rows[:, :, 1:] * fx
-        return patches
+        return np.asarray(patches)
 
     def _windows(self, frames: Indices, x: Array, y: Array) -> tuple[Array, tuple[Array, Array]]:
         """Windows one pixel larger than the patches, and the fractions (y, x) between pixels."""
