@@ -29,13 +29,12 @@ class ChunkError(Exception):
 
 def encode(chunk: Array) -> bytes:
     """The chunk's values, compressed; `chunk` is C-contiguous and not empty."""
-    data: bytes = blosc.compress(chunk, b"lz4", BLOSC["clevel"], blosc.BITSHUFFLE, 0)
-    return data
+    return bytes(blosc.compress(chunk, b"lz4", BLOSC["clevel"], blosc.BITSHUFFLE, 0))
 
 
 def with_checksum(data: bytes) -> bytes:
     """The bytes followed by their CRC32C, as the Zarr `crc32c` codec has it."""
-    return data + google_crc32c.value(data).to_bytes(_CHECKSUM, "little")
+    return data + crc32c(data).to_bytes(_CHECKSUM, "little")
 
 
 def crc32c(data: bytes | memoryview) -> int:

@@ -12,7 +12,6 @@ from typing import Any, Protocol
 
 import numpy as np
 from isal import isal_zlib
-from isal.igzip_lib import IsalError
 
 from ptystore.errors import InputError, IntegrityError
 from ptystore.formats.source_file import SourceFile
@@ -173,7 +172,7 @@ class DeflatedBytes:
             fed = len(self._pending)
             try:
                 piece: bytes = self._inflater.decompress(self._pending, limit)
-            except IsalError as error:
+            except isal_zlib.error as error:  # type: ignore[misc]  # its stubs say otherwise
                 raise IntegrityError(
                     f"its deflated data are damaged ({error})",
                     file=self._file.path,
