@@ -28,6 +28,7 @@ from ptystore.formats.writing import DEFAULT_MAX_MEMORY, Progress
 from ptystore.lazy_array import Array
 from ptystore.metadata import Metadata
 from ptystore.roles import AxisOrder, decide_frame_axes
+from ptystore.strict_json import normalise
 from ptystore.transforms.naming import DiffractionKey, with_diffraction_key
 
 __all__ = [
@@ -157,7 +158,8 @@ def dataset_of(
 ) -> Dataset:
     """A dataset of arrays in memory; roles are decided as for a file.
 
-    `attrs` are attributes by field, such as ``{"diffraction": {"signal": "counts"}}``.
+    `attrs` are attributes by field, such as ``{"diffraction": {"signal": "counts"}}``;
+    they must be JSON, numpy's numbers accepted. Raises `InputError`.
     """
     values = {name: np.asarray(one) for name, one in arrays.items()}
     axes = decide_frame_axes({name: one.shape for name, one in values.items()})
@@ -165,7 +167,7 @@ def dataset_of(
     for name, one in values.items():
         axis = axes[name]
         role: Literal["global", "per_frame"] = "global" if axis is None else "per_frame"
-        given = dict((attrs or {}).get(name, {}))
+        given = normalise((attrs or {}).get(name, {}))
         fields[name] = memory_field(name, one, role, axis=axis or 0, attrs=given)
     return Dataset(fields, metadata)
 

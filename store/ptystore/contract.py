@@ -5,7 +5,7 @@ Axis order is (y, x) everywhere: rows are y, columns are x. `n` is the number of
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -129,8 +129,8 @@ def dimension_names(
         for axis, (dim, size) in enumerate(zip(wanted, shapes[name], strict=True)):
             free = sizes.get(dim, size) == size and dim not in chosen
             # xarray takes a variable that is named like a dimension for its coordinate.
-            clash = dim in shapes and dim != name
-            chosen.append(dim if free and not clash else _unused(f"{name}_{axis}", size, sizes))
+            clash = dim in shapes
+            chosen.append(dim if free and not clash else _unused(f"{name}_{axis}", shapes, sizes))
             sizes[chosen[-1]] = size
         named[name] = tuple(chosen)
     return {name: named[name] for name in shapes}
@@ -154,7 +154,7 @@ def _wanted_names(name: str, shape: tuple[int, ...], frame_axis: int | None) -> 
     return dims
 
 
-def _unused(dim: str, size: int, sizes: Mapping[str, int]) -> str:
-    while sizes.get(dim, size) != size:
+def _unused(dim: str, *taken: Collection[str]) -> str:
+    while any(dim in names for names in taken):
         dim += "_"
     return dim

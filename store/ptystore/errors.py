@@ -11,6 +11,7 @@ import os
 from typing import Any
 
 __all__ = [
+    "DamagedInputError",
     "DestinationError",
     "DestinationExistsError",
     "InputError",
@@ -91,6 +92,10 @@ class InputError(PtystoreError, ValueError):
 
 class InputMissingError(InputError, FileNotFoundError):
     """The source does not exist or cannot be read."""
+
+
+class DamagedInputError(InputError):
+    """The values in a source are not those that were packed: damage, where one looks for it."""
 
 
 class DestinationError(PtystoreError, OSError):

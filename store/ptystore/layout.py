@@ -10,7 +10,16 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-__all__ = ["BLOCK_BYTES", "CHUNK_BYTES", "LEAF_BYTES", "SHARD_BYTES", "Layout", "leaf_rows", "plan"]
+__all__ = [
+    "BLOCK_BYTES",
+    "CHUNK_BYTES",
+    "LEAF_BYTES",
+    "SHARD_BYTES",
+    "Layout",
+    "leaf_rows",
+    "plan",
+    "plan_whole",
+]
 
 CHUNK_BYTES = 16 << 10
 SHARD_BYTES = 16 << 20
@@ -111,3 +120,11 @@ def plan(
     elif rows < shard:
         shard = -(-rows // chunk) * chunk
     return Layout(shape, axis, row_bytes, chunk, shard, block)
+
+
+def plan_whole(shape: tuple[int, ...], itemsize: int, axis: int = 0) -> Layout:
+    """The layout of a small array that is one chunk, one shard and one block."""
+    rows = shape[axis] if shape else 1
+    row_bytes = math.prod(n for d, n in enumerate(shape) if d != axis) * itemsize
+    whole = max(1, rows)
+    return Layout(shape, axis, row_bytes, whole, whole, whole)

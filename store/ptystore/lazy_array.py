@@ -7,7 +7,6 @@ no file: in memory, computed from other arrays, selected frames, frames moved to
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -15,6 +14,8 @@ from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
+
+from ptystore.process_lock import ProcessLock
 
 __all__ = [
     "Array",
@@ -112,7 +113,9 @@ class MemoryArray(LazyBase):
     """An array that is in memory already."""
 
     def __init__(self, values: Array, axis: int = 0) -> None:
-        self._values = np.asarray(values)
+        values = np.asarray(values)
+        # Native order, as from any file: what encodes or hashes a block needs no other case.
+        self._values = values.astype(values.dtype.newbyteorder("="), copy=False)
         self.axis = axis
         self.shape = self._values.shape
         self.dtype = self._values.dtype
@@ -140,7 +143,7 @@ class CachedArray(LazyBase):
         self._reset()
 
     def _reset(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = ProcessLock()
         self._values: Array | None = None
 
     def values(self) -> Array:

@@ -14,7 +14,7 @@ from typing import Literal
 from ptystore.contract import DIFFRACTION_NAMES, FIELDS, POSITION_NAMES
 from ptystore.errors import InputError, ParameterError
 
-__all__ = ["AxisOrder", "RoleOverrides", "decide_frame_axes"]
+__all__ = ["AxisOrder", "RoleOverrides", "decide_frame_axes", "override_frame_axes"]
 
 AxisOrder = Literal["nhw", "hwn"]
 
@@ -66,6 +66,30 @@ def decide_frame_axes(
                 and shape != shapes.get("objectGuess")
             )
             axes[name] = 0 if per_frame else None
+    _check_lengths(shapes, axes, file)
+    return axes
+
+
+def override_frame_axes(
+    stored: Mapping[str, int | None],
+    shapes: Mapping[str, Shape],
+    overrides: RoleOverrides,
+    *,
+    file: str | None = None,
+) -> dict[str, int | None]:
+    """The recorded frame axes, changed only where the caller says so; nothing is guessed again.
+
+    Raises as `decide_frame_axes` does.
+    """
+    _check_overrides(shapes, overrides, file)
+    axes = dict(stored)
+    for name, shape in shapes.items():
+        if name in overrides.global_:
+            axes[name] = None
+        elif name in overrides.per_frame:
+            axes[name] = 0
+        elif overrides.axis_order and axes[name] is not None and name in FIELDS and len(shape) > 2:
+            axes[name] = 0 if overrides.axis_order == "nhw" else len(shape) - 1
     _check_lengths(shapes, axes, file)
     return axes
 

@@ -27,6 +27,7 @@ from ptystore.formats.publish import (
     stage_folder,
     storage_error,
 )
+from ptystore.formats.writable import check_writable
 from ptystore.formats.writing import (
     DEFAULT_MAX_MEMORY,
     HashSink,
@@ -136,7 +137,10 @@ def kind_of_destination(path: Path) -> Kind:
 def open_dataset(path: Path, options: ReadOptions | None = None) -> Dataset:
     """The scan in `path`, lazily: only headers are read."""
     options = options or ReadOptions()
-    return assemble(path, _contents(path, options), options)
+    try:
+        return assemble(path, _contents(path, options), options)
+    except PtystoreError as error:
+        raise error.located(file=path) from error.__cause__
 
 
 def _contents(path: Path, options: ReadOptions) -> Contents:
@@ -272,6 +276,7 @@ def _pass(
 
 def _check(dataset: Dataset, path: Path, options: WriteOptions) -> None:
     source = dataset.source
+    check_writable(dataset)
     check_destination(
         path,
         source=source.path if source else None,

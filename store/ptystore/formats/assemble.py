@@ -18,7 +18,7 @@ from ptystore.dataset import Dataset, Field, Role, Source, Storage
 from ptystore.errors import InputError
 from ptystore.lazy_array import LazyArray, read_all
 from ptystore.metadata import Metadata
-from ptystore.roles import AxisOrder, RoleOverrides, decide_frame_axes
+from ptystore.roles import AxisOrder, RoleOverrides, decide_frame_axes, override_frame_axes
 
 __all__ = ["Contents", "FieldNotes", "RawArray", "ReadOptions", "assemble", "metadata_from_text"]
 
@@ -101,7 +101,15 @@ def assemble(path: Path, contents: Contents, options: ReadOptions) -> Dataset:
         elif notes is None:
             attrs = standard_attrs(name) | attrs
         digest = notes.digest if notes and notes.frame_axis == axis else None
-        fields[name] = Field(name, raw.build(axis or 0), role, attrs, digest, raw.storage)
+        array = raw.build(axis or 0)
+        if array.axis != (axis or 0):
+            raise InputError(
+                f"is stored along axis {array.axis}, and can't be read along axis {axis or 0}",
+                file=path,
+                member=name,
+                advice="ingest the original file again, with the other role or --axis-order",
+            )
+        fields[name] = Field(name, array, role, attrs, digest, raw.storage)
     own_roles = contents.notes is not None and all(
         contents.notes[name].frame_axis == axes[name] for name in contents.notes
     )
@@ -113,9 +121,10 @@ def assemble(path: Path, contents: Contents, options: ReadOptions) -> Dataset:
 def _frame_axes(path: Path, contents: Contents, options: ReadOptions) -> dict[str, int | None]:
     shapes = {name: raw.shape for name, raw in contents.arrays.items()}
     overrides = RoleOverrides(options.axis_order, options.per_frame, options.global_)
-    if contents.notes is None or overrides != RoleOverrides():
+    if contents.notes is None:
         return decide_frame_axes(shapes, overrides, file=str(path))
-    return {name: contents.notes[name].frame_axis for name in shapes}
+    stored = {name: contents.notes[name].frame_axis for name in shapes}
+    return override_frame_axes(stored, shapes, overrides, file=str(path))
 
 
 def _signal(dtype: np.dtype[Any], metadata: Metadata | None, options: ReadOptions) -> Signal:

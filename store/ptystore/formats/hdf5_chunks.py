@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from ptystore.formats.chunked_array import ChunkedArray, neighbours
 from ptystore.formats.source_file import SourceFile
 from ptystore.layout import Layout
 from ptystore.lazy_array import Array
+from ptystore.process_lock import ProcessLock
 
 __all__ = ["ChunkTable", "DirectChunks"]
 
@@ -60,7 +60,7 @@ class DirectChunks(ChunkedArray):
         self._reset()
 
     def _reset(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = ProcessLock()
         self._table: ChunkTable | None = None
 
     def _found(self) -> ChunkTable:

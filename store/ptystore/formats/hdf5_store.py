@@ -28,12 +28,12 @@ from ptystore.formats.chunk_codec import BLOSC, encode
 from ptystore.formats.chunked_array import chunks_of
 from ptystore.formats.foreign import foreign_metadata, json_attrs, supported_dtype
 from ptystore.formats.hdf5_chunks import ChunkTable, DirectChunks
-from ptystore.formats.npz_reader import METADATA_MEMBER
 from ptystore.formats.publish import storage_error
 from ptystore.formats.source_file import SourceFile
 from ptystore.formats.text import checked_text, text_from_utf8, utf8_from_text
+from ptystore.formats.writable import METADATA_MEMBER
 from ptystore.formats.zip_directory import check_name
-from ptystore.layout import Layout, plan
+from ptystore.layout import Layout, plan, plan_whole
 from ptystore.lazy_array import Array, CachedArray, Indices, LazyBase
 from ptystore.metadata import Metadata
 
@@ -101,15 +101,7 @@ class Hdf5Sink:
 
     def layout(self, field: Field) -> Layout:
         if _is_whole(field.shape, field.dtype):
-            size = max(1, field.nbytes)
-            return plan(
-                field.shape,
-                field.dtype.itemsize,
-                field.array.axis,
-                chunk_bytes=size,
-                shard_bytes=size,
-                block_bytes=size,
-            )
+            return plan_whole(field.shape, field.dtype.itemsize, field.array.axis)
         return plan(field.shape, field.dtype.itemsize, field.array.axis)
 
     def start(self, field: Field, layout: Layout) -> None:
@@ -146,6 +138,9 @@ class Hdf5Sink:
                 start += layout.chunk_rows
         return encoded
 
+    def adopter(self, field: Field, layout: Layout) -> None:
+        return None
+
     def accept(self, field: Field, encoded: Array | list[tuple[int, bytes, int]]) -> None:
         if not isinstance(encoded, list):
             self._write_whole(field, encoded)
@@ -163,11 +158,12 @@ class Hdf5Sink:
             if field.dtype.kind == "U":
                 texts = utf8_from_text(values)
                 longest = max([1, *map(len, texts)])
-                stored = np.array(texts, f"S{longest}").reshape(values.shape)
-                kind: Any = h5py.string_dtype("utf-8", longest)
-            else:
-                kind = stored.dtype
-            self._file.create_dataset(field.name, data=stored, dtype=kind, track_times=False)
+                # The dtype tells HDF5 that the bytes are UTF-8; it converts from nothing else.
+                kind = h5py.string_dtype("utf-8", longest)
+                stored = np.array(texts, kind).reshape(values.shape)
+            self._file.create_dataset(
+                field.name, data=stored, dtype=stored.dtype, track_times=False
+            )
             self._crcs = [google_crc32c.value(stored.tobytes())]
 
     def finish(self, field: Field, digest: str) -> None:
@@ -212,7 +208,8 @@ class Hdf5Sink:
     @staticmethod
     def _write_text(group: h5py.Group, name: str, text: str) -> None:
         data = text.encode("utf-8")
-        group.create_dataset(name, data=data, dtype=h5py.string_dtype("utf-8", len(data)))
+        kind = h5py.string_dtype("utf-8", max(1, len(data)))
+        group.create_dataset(name, data=np.array(data, kind), dtype=kind)
         group[name].attrs["crc32c"] = google_crc32c.value(data)
 
     def abandon(self) -> None:
@@ -305,11 +302,15 @@ def _read_table(path: Path, name: str, axis: int, chunk_rows: int) -> ChunkTable
 def _foreign(path: Path, file: h5py.File, options: ReadOptions) -> Contents:
     arrays = {}
     for name, node in file.items():
-        if name == METADATA_MEMBER and node.shape == ():
-            continue
         problem = check_name(name)
         if not isinstance(node, h5py.Dataset):
             problem = "is a group, not an array"
+        elif node.shape is None:
+            problem = "is empty: it has no shape"
+        elif name == METADATA_MEMBER:
+            if node.shape == () and h5py.check_string_dtype(node.dtype):
+                continue
+            problem = "is not a single text, as a metadata document must be"
         if problem:
             advice = "copy the arrays to the root of an HDF5 file of their own"
             raise InputError(problem, file=path, member=name, advice=advice)
@@ -323,12 +324,14 @@ def _foreign(path: Path, file: h5py.File, options: ReadOptions) -> Contents:
 def _foreign_array(path: Path, name: str, node: h5py.Dataset) -> RawArray:
     text = h5py.check_string_dtype(node.dtype)
     try:
+        if node.dtype.kind == "O" and not text:
+            raise InputError("holds references or lists of various lengths, not plain values")
         dtype = np.dtype("U1") if text else supported_dtype(node.dtype)
     except InputError as error:
         raise error.located(file=path, member=name) from None
     if text:
         dtype = node.asstr()[...].astype(str).dtype if node.size else dtype
-    shape = tuple(int(n) for n in node.shape or ())
+    shape = tuple(int(n) for n in node.shape)
     storage = Storage("hdf5", node.id.get_storage_size(), node.chunks)
     build = lambda axis: ForeignHdf5Array(path, name, shape, dtype, axis)  # noqa: E731
     return RawArray(shape, dtype, build, storage, json_attrs(dict(node.attrs)))

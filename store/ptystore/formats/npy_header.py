@@ -21,7 +21,9 @@ HEADER_LIMIT = 4096
 # No array in memory or on any disk is larger; keeps every later product inside 64 bits.
 SIZE_LIMIT = 1 << 60
 
-_ENTRY = r"'(descr|fortran_order|shape)'\s*:\s*('[^'\\]*'|\[.*\]|True|False|\([0-9L,\s]*\))\s*"
+# A list (a structured dtype) only has to be recognised; without colons it can't span entries,
+# which keeps the time to match linear.
+_ENTRY = r"'(descr|fortran_order|shape)'\s*:\s*('[^'\\]*'|\[[^:]*\]|True|False|\([0-9L,\s]*\))\s*"
 _HEADER = re.compile(rf"\{{\s*{_ENTRY},\s*{_ENTRY},\s*{_ENTRY},?\s*\}}\s*", re.DOTALL)
 _DTYPE = re.compile(r"[<>|=]?([?]|b1|[iu][1248]|f[248]|c8|c16|U[1-9][0-9]{0,8}|O)")
 _DIMENSION = re.compile(r"\s*([0-9]{1,19})L?\s*")
@@ -75,18 +77,22 @@ def _header_from_text(text: str, data_offset: int) -> NpyHeader:
     order = entries["fortran_order"]
     if order not in ("True", "False"):
         raise InputError("has a header whose fortran_order is neither True nor False")
-    return NpyHeader(
-        _dtype(entries["descr"]), order == "True", _shape(entries["shape"]), data_offset
-    )
+    dtype, shape = _dtype(entries["descr"]), _shape(entries["shape"])
+    itemsize = dtype.itemsize if dtype is not None else 1
+    if math.prod(max(1, size) for size in shape) * itemsize > SIZE_LIMIT:
+        raise InputError(f"claims the impossible shape {shape}")
+    return NpyHeader(dtype, order == "True", shape, data_offset)
 
 
 def _dtype(text: str) -> np.dtype[Any] | None:
     if text.startswith("["):
-        raise InputError("has a structured dtype, which is not supported")
+        raise InputError(f"has the structured dtype {text[:80]!r}, which is not supported")
     name = text.strip("'")
-    if not _DTYPE.fullmatch(name):
+    known = _DTYPE.fullmatch(name)
+    # The largest text dtype that NumPy can make holds just under 2 GiB an element.
+    if not known or ("U" in name and int(name.split("U")[1]) >= 1 << 29):
         raise InputError(
-            f"has dtype {name!r}, which is not supported",
+            f"has dtype {name[:80]!r}, which is not supported",
             advice="supported are bool, int, uint, float16 to 64, complex64, complex128 and text",
         )
     return None if name.endswith("O") else np.dtype(name)
@@ -108,8 +114,6 @@ def _shape(text: str) -> tuple[int, ...]:
         if not dimension:
             raise InputError("has a header whose shape is not a tuple of sizes")
         shape.append(int(dimension[1]))
-    if math.prod(max(1, size) for size in shape) > SIZE_LIMIT:
-        raise InputError(f"claims the impossible shape {tuple(shape)}")
     return tuple(shape)
 
 

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 from isal import isal_zlib
 
-from ptystore.errors import InputError, IntegrityError
+from ptystore.errors import DamagedInputError, InputError
 from ptystore.formats.source_file import SourceFile
 from ptystore.formats.zip_directory import Member
 from ptystore.lazy_array import Array
@@ -38,6 +38,10 @@ class MemberBytes(Protocol):
         """The bytes `start` to `stop` as a fresh uint8 array."""
         ...
 
+    def begin_pass(self) -> None:
+        """A full pass begins, at whose end the checksum must have been compared."""
+        ...
+
 
 def member_bytes(file: SourceFile, member: Member) -> StoredBytes | DeflatedBytes:
     """The reader that fits how the member is packed."""
@@ -55,8 +59,8 @@ def read_data(source: MemberBytes, data_offset: int, start: int, stop: int) -> A
     return source.read(0, data_offset + stop)[data_offset:]
 
 
-def _bad_checksum(file: SourceFile, member: Member) -> IntegrityError:
-    return IntegrityError(
+def _bad_checksum(file: SourceFile, member: Member) -> DamagedInputError:
+    return DamagedInputError(
         "its bytes don't match the checksum in the archive",
         file=file.path,
         member=member.name,
@@ -74,8 +78,15 @@ class StoredBytes:
 
     def _reset(self) -> None:
         self._lock = threading.Lock()
-        self._seen: dict[int, tuple[int, int]] = {}
+        self._process = os.getpid()
         self._checked = False
+        self.begin_pass()
+
+    def begin_pass(self) -> None:
+        """Forget pieces read before, which could overlap those of the pass that begins."""
+        with self._lock:
+            self._seen: dict[int, tuple[int, int]] = {}
+            self._covered = 0
 
     def read(self, start: int, stop: int) -> Array:
         data = self._file.read_array(self._member.offset + start, stop - start)
@@ -85,20 +96,24 @@ class StoredBytes:
 
     def _note(self, start: int, stop: int, crc: int) -> None:
         """Remember a piece; when the pieces cover the member, compare the checksum."""
+        if os.getpid() != self._process:
+            # In a forked child the parent's lock may be held by a thread that isn't here.
+            self._reset()
         with self._lock:
+            self._covered += stop - self._seen.get(start, (start, 0))[0]
             self._seen[start] = (stop, crc)
-            if sum(stop - at for at, (stop, _) in self._seen.items()) < self._member.size:
+            if self._covered < self._member.size:
                 return
+            seen, self._seen, self._covered = self._seen, {}, 0
             at, total = 0, 0
             while at < self._member.size:
-                if at not in self._seen:
+                if at not in seen:
                     return
-                stop, crc = self._seen[at]
+                stop, crc = seen[at]
                 total = isal_zlib.crc32_combine(total, crc, stop - at) if at else crc
                 at = stop
-            self._checked = True
-            self._seen.clear()
-        if total != self._member.crc32:
+            self._checked = total == self._member.crc32
+        if not self._checked:
             raise _bad_checksum(self._file, self._member)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -121,6 +136,9 @@ class DeflatedBytes:
         self._lock = threading.Lock()
         self._process = os.getpid()
         self._rewind()
+
+    def begin_pass(self) -> None:
+        """Nothing to do: reading forwards to the end compares the checksum."""
 
     def _rewind(self) -> None:
         self._inflater = isal_zlib.decompressobj(wbits=-15)
@@ -151,7 +169,7 @@ class DeflatedBytes:
         while done < length:
             piece = self._step(length - done)
             if not piece:
-                raise IntegrityError(
+                raise DamagedInputError(
                     f"its data end after {self._position + done} of {self._member.size} bytes",
                     file=self._file.path,
                     member=self._member.name,
@@ -173,7 +191,7 @@ class DeflatedBytes:
             try:
                 piece: bytes = self._inflater.decompress(self._pending, limit)
             except isal_zlib.error as error:  # type: ignore[misc]  # its stubs say otherwise
-                raise IntegrityError(
+                raise DamagedInputError(
                     f"its deflated data are damaged ({error})",
                     file=self._file.path,
                     member=self._member.name,
@@ -190,7 +208,7 @@ class DeflatedBytes:
         ended = not self._step(1) and self._inflater.eof
         unused = len(self._inflater.unused_data) + self._member.stored_size - self._fed
         if not ended or unused:
-            raise IntegrityError(
+            raise DamagedInputError(
                 f"holds more data than the {self._member.size} bytes that it declares",
                 file=self._file.path,
                 member=self._member.name,

@@ -18,12 +18,11 @@ from ptystore.formats.npz_metadata import read_pickled_text
 from ptystore.formats.source_file import SourceFile
 from ptystore.formats.spool import Spool, StorageOrder
 from ptystore.formats.text import checked_text
+from ptystore.formats.writable import METADATA_MEMBER
 from ptystore.formats.zip_directory import Member, read_directory
 from ptystore.lazy_array import Array, LazyBase
 
-__all__ = ["METADATA_MEMBER", "read_npz"]
-
-METADATA_MEMBER = "_metadata"
+__all__ = ["read_npz"]
 
 # Unicode arrays take four bytes a character.
 _METADATA_LIMIT = 4 * (16 << 20) + HEADER_LIMIT
@@ -118,6 +117,8 @@ class NpzArray(LazyBase):
     def prepare(self, scratch: Path | None) -> None:
         if self._spool is not None:
             self._spool.prepare(scratch)
+        else:
+            self._bytes.begin_pass()
 
     def read(self, start: int, stop: int) -> Array:
         return self._values(self._raw(start, stop), stop - start)

@@ -20,8 +20,8 @@ from ptystore.dataset import Dataset, Field
 from ptystore.formats.assemble import FieldNotes
 from ptystore.formats.npy_header import npy_header_bytes
 from ptystore.formats.npz_comment import Notes, write_comment
-from ptystore.formats.npz_reader import METADATA_MEMBER
 from ptystore.formats.publish import storage_error
+from ptystore.formats.writable import METADATA_MEMBER
 from ptystore.layout import SHARD_BYTES, Layout, plan
 from ptystore.lazy_array import Array
 from ptystore.metadata import Metadata
@@ -101,6 +101,9 @@ class NpzSink:
                 block = block.transpose(0, *range(block.ndim - 1, 0, -1))
             data.append(np.ascontiguousarray(block, little).reshape(-1).view(np.uint8).data)
         return self._packed(data, last=start + layout.shard_rows >= layout.rows)
+
+    def adopter(self, field: Field, layout: Layout) -> None:
+        return None
 
     def accept(self, field: Field, encoded: _Piece) -> None:
         self._append(encoded)

@@ -12,7 +12,6 @@ import math
 import os
 import shutil
 import tempfile
-import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -22,6 +21,7 @@ import numpy as np
 from ptystore.errors import StorageError
 from ptystore.formats.npz_member import MemberBytes, read_data
 from ptystore.lazy_array import Array
+from ptystore.process_lock import ProcessLock
 
 __all__ = ["IN_MEMORY", "Spool", "StorageOrder"]
 
@@ -84,7 +84,7 @@ class Spool:
         self._reset()
 
     def _reset(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = ProcessLock()
         self._file: IO[bytes] | None = None
         self._memory: Array | None = None
 

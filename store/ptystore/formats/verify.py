@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ptystore.dataset import Dataset, Field
-from ptystore.errors import IntegrityError
+from ptystore.errors import DamagedInputError, IntegrityError, PtystoreError
 from ptystore.formats import (
     Kind,
     WriteOptions,
@@ -18,6 +18,9 @@ from ptystore.formats.manifest import compare, read_manifest
 from ptystore.formats.writing import HashSink, Progress
 
 __all__ = ["VerifyReport", "verify_path"]
+
+# To whoever reads an .npz, damage in it is bad input; here it is what was looked for.
+_DAMAGE = (IntegrityError, DamagedInputError)
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,7 @@ def verify_path(
         dataset = open_dataset(path)
         recorded = sum(one.digest is not None for one in dataset.values())
         digests = _compared(dataset, options, progress, damage)
-    except IntegrityError as error:
+    except _DAMAGE as error:
         damage.append(_line(error))
     return VerifyReport(path, kind, digests, recorded, files, tuple(damage))
 
@@ -78,7 +81,7 @@ def _compared(
         one = Dataset({field.name: field}, None, dataset.source)
         try:
             digests |= compute_digests(one, options, progress=progress)
-        except IntegrityError:
+        except _DAMAGE:
             damage += _damaged_ranges(field)
             continue
         if field.digest is not None and digests[field.name] != field.digest:
@@ -98,12 +101,12 @@ def _damaged_ranges(field: Field) -> list[str]:
     for start in range(0, layout.rows, step):
         try:
             field.array.read(start, min(start + step, layout.rows))
-        except IntegrityError as error:
+        except _DAMAGE as error:
             line = _line(error)
             if line not in found:
                 found.append(line)
     return found or [f"{field.name}: could not be read at first, but could be again"]
 
 
-def _line(error: IntegrityError) -> str:
+def _line(error: PtystoreError) -> str:
     return ": ".join(part for part in (error.member, error.reason) if part)

@@ -58,6 +58,10 @@ class Sink(Protocol[Encoded]):
         """Encode one shard that starts at row `start` from its blocks, rows first."""
         ...
 
+    def adopter(self, field: Field, layout: Layout) -> Callable[[int], Encoded] | None:
+        """What takes over the shard at a row as it is stored, None where it must be encoded."""
+        ...
+
     def accept(self, field: Field, encoded: Encoded) -> None: ...
 
     def finish(self, field: Field, digest: str) -> None: ...
@@ -75,6 +79,9 @@ class HashSink:
     def encode(self, field: Field, layout: Layout, start: int, blocks: Iterator[Array]) -> None:
         for _ in blocks:
             pass
+
+    def adopter(self, field: Field, layout: Layout) -> None:
+        return None
 
     def accept(self, field: Field, encoded: None) -> None:
         return None
@@ -126,6 +133,7 @@ class _Part(Generic[Encoded]):
     leaves: tuple[bytes, ...]
     nbytes: int
     last: bool
+    adopted: bool = False
 
 
 def write_fields(
@@ -150,7 +158,9 @@ def write_fields(
             digest.add(leaves)
         progress(part.nbytes)
         if part.last:
-            digests[field.name] = digest.hexdigest()
+            # Where nothing was read, the field is what its store says, files and digest.
+            known = part.adopted and field.digest
+            digests[field.name] = known or digest.hexdigest()
             sink.finish(field, digests[field.name])
             digest = None
     return digests
@@ -167,37 +177,64 @@ def _tasks(
         try:
             if shards:
                 field.array.prepare(scratch)
+            adopt = sink.adopter(field, layout) if shards else None
             for start, stop in shards:
-                begun = deque(field.array.begin(a, b) for a, b in layout.blocks(start, stop))
-                last = stop == layout.rows
-                yield partial(_shard, dataset.file, sink, field, layout, start, begun, last)
+                blocks = layout.blocks(start, stop)
+                if adopt is not None and field.digest is not None:
+                    yield partial(_adopted, adopt, field, layout, start, stop)
+                    continue
+                begun = deque(field.array.begin(a, b) for a, b in blocks)
+                task = _Shard(dataset.file, sink, field, layout, adopt)
+                yield partial(task.run, start, begun, stop == layout.rows)
         except PtystoreError as error:
             raise error.located(file=dataset.file, member=field.name) from error.__cause__
 
 
-def _shard(
-    file: str | None,
-    sink: Sink[Encoded],
-    field: Field,
-    layout: Layout,
-    start: int,
-    begun: deque[Callable[[], Array]],
-    last: bool,
+def _adopted(
+    adopt: Callable[[int], Encoded], field: Field, layout: Layout, start: int, stop: int
 ) -> _Part[Encoded]:
-    leaves: list[bytes] = []
-    sizes: list[int] = []
+    """A shard taken over without reading its values: its digest is on record."""
+    rows = stop - start
+    return _Part(
+        field, layout, adopt(start), (), rows * layout.row_bytes, stop == layout.rows, adopted=True
+    )
 
-    def blocks() -> Iterator[Array]:
+
+@dataclass(frozen=True)
+class _Shard(Generic[Encoded]):
+    """What a worker does with a shard of one field."""
+
+    file: str | None
+    sink: Sink[Encoded]
+    field: Field
+    layout: Layout
+    adopt: Callable[[int], Encoded] | None
+
+    def run(self, start: int, begun: deque[Callable[[], Array]], last: bool) -> _Part[Encoded]:
+        """Compute, hash and encode the shard at row `start` from its begun blocks."""
+        leaves: list[bytes] = []
+        sizes: list[int] = []
+        try:
+            blocks = self._blocks(begun, leaves, sizes)
+            if self.adopt is not None:
+                # Stored as it would be written, but under another name: only its digest differs.
+                deque(blocks, maxlen=0)
+                encoded = self.adopt(start)
+            else:
+                encoded = self.sink.encode(self.field, self.layout, start, blocks)
+        except PtystoreError as error:
+            raise error.located(file=self.file, member=self.field.name) from error.__cause__
+        return _Part(self.field, self.layout, encoded, tuple(leaves), sum(sizes), last)
+
+    def _blocks(
+        self, begun: deque[Callable[[], Array]], leaves: list[bytes], sizes: list[int]
+    ) -> Iterator[Array]:
+        """The blocks with their rows first, each let go of when the next is asked for."""
+        axis, shape = self.layout.axis, self.layout.shape
         while begun:
             block = begun.popleft()()
-            rows_first = np.moveaxis(block, layout.axis, 0) if layout.shape else block.reshape(1)
+            rows_first = np.moveaxis(block, axis, 0) if shape else block.reshape(1)
             rows_first = np.ascontiguousarray(rows_first)
             leaves.append(leaf_hashes(rows_first))
             sizes.append(rows_first.nbytes)
             yield rows_first
-
-    try:
-        encoded = sink.encode(field, layout, start, blocks())
-    except PtystoreError as error:
-        raise error.located(file=file, member=field.name) from error.__cause__
-    return _Part(field, layout, encoded, tuple(leaves), sum(sizes), last)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import google_crc32c
 import numpy as np
@@ -58,6 +59,26 @@ class _Shard:
 
 class ShardedArray(ChunkedArray):
     """The values of one array of a Zarr store."""
+
+    @property
+    def store(self) -> Path:
+        """The folder of the store."""
+        return self._store
+
+    @property
+    def name(self) -> str:
+        """The array's name in the store."""
+        return self._name
+
+    def same_cuts(self, layout: Layout) -> bool:
+        """Whether files written by `layout` would be cut as this array's are."""
+        own = self._layout
+        return (own.shape, own.axis, own.chunk_rows, own.shard_rows) == (
+            layout.shape,
+            layout.axis,
+            layout.chunk_rows,
+            layout.shard_rows,
+        )
 
     def stored(self, chunks: Iterable[int]) -> Iterator[tuple[int, memoryview]]:
         for first, group in self._by_shard(chunks):

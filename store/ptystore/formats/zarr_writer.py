@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,13 +13,14 @@ import numpy as np
 
 from ptystore.contract import dimension_names
 from ptystore.dataset import Dataset, Field
+from ptystore.formats.adopt import Adopter
 from ptystore.formats.attributes import RootNote, metadata_to_text
 from ptystore.formats.manifest import Entry, write_manifest
 from ptystore.formats.publish import storage_error
 from ptystore.formats.text import utf8_from_text
 from ptystore.formats.zarr_shards import checksum, pack_shard, shard_key
 from ptystore.formats.zarr_store import array_document, text_array_files
-from ptystore.layout import Layout, plan
+from ptystore.layout import Layout, plan, plan_whole
 from ptystore.lazy_array import Array
 from ptystore.metadata import Metadata
 
@@ -48,15 +49,7 @@ class ZarrSink:
     def layout(self, field: Field) -> Layout:
         if field.dtype.kind == "U":
             # Text is small and goes into one chunk.
-            size = max(1, field.nbytes)
-            return plan(
-                field.shape,
-                field.dtype.itemsize,
-                field.array.axis,
-                chunk_bytes=size,
-                shard_bytes=size,
-                block_bytes=size,
-            )
+            return plan_whole(field.shape, field.dtype.itemsize, field.array.axis)
         return plan(field.shape, field.dtype.itemsize, field.array.axis)
 
     def start(self, field: Field, layout: Layout) -> None:
@@ -76,6 +69,12 @@ class ZarrSink:
             return np.moveaxis(values, 0, layout.axis) if layout.shape else values.reshape(())
         key = f"{field.name}/{shard_key(layout, start)}"
         return self._write(key, pack_shard(layout, blocks))
+
+    def adopter(self, field: Field, layout: Layout) -> Callable[[int], _File] | None:
+        adopter = Adopter.of(field, layout, self._folder)
+        if adopter is None:
+            return None
+        return lambda start: _File(*adopter.take(layout, start))
 
     def accept(self, field: Field, encoded: Any) -> None:
         if isinstance(encoded, _File):

@@ -24,6 +24,9 @@ _NAME = re.compile(r"[A-Za-z0-9_\-+][A-Za-z0-9_\-.+ ]{0,127}")
 # A data descriptor is at most this long; a hidden member's header alone is longer.
 _GAP = 24
 
+# Deflate spends at least two bits on 258 bytes; what declares more than that lies.
+_DEFLATE_LIMIT = 1032
+
 #: Names that a store needs for itself.
 RESERVED_NAMES = frozenset({"zarr.json", "ptystore-manifest.json"})
 
@@ -103,6 +106,12 @@ def _member(file: SourceFile, info: zipfile.ZipInfo) -> Member:
     deflated = info.compress_type == zipfile.ZIP_DEFLATED
     if not deflated and info.compress_size != info.file_size:
         raise InputError("is stored, but with two different sizes", file=file.path, member=name)
+    if info.file_size > _DEFLATE_LIMIT * info.compress_size:
+        raise InputError(
+            f"declares {info.file_size} bytes, more than its {info.compress_size} can hold",
+            file=file.path,
+            member=name,
+        )
     local = file.read(info.header_offset, _LOCAL.size)
     magic, _, _, method, _, _, _, _, _, name_length, extra_length = _LOCAL.unpack(local)
     start = info.header_offset + _LOCAL.size

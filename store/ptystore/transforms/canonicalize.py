@@ -147,7 +147,9 @@ def _canonical_frames(
     elif field.dtype != float32:
         field = _computed(field, Cast(float32), float32)
     attrs = {**field.attrs, **standard_attrs("diffraction", signal)}
-    return dataclasses.replace(field, name="diffraction", attrs=attrs)
+    # The digest covers the name.
+    digest = field.digest if field.name == "diffraction" else None
+    return dataclasses.replace(field, name="diffraction", attrs=attrs, digest=digest)
 
 
 def _position_checks(fields: dict[str, Field]) -> Iterable[Check]:
@@ -203,8 +205,8 @@ class CountsToAmplitude:
     def __call__(self, frames: Indices, block: Array, /) -> Array:
         _check_counts(frames, block, self._tally)
         # The root of an integer below 2**24 is the same in single as in double precision
-        # once rounded; larger ones need the double.
-        narrow = block.dtype.itemsize <= 2 and block.dtype.kind in "iu"
+        # once rounded; larger ones need the double, and so does a root that is divided.
+        narrow = self._scale == 1.0 and block.dtype.itemsize <= 2 and block.dtype.kind in "iu"
         values = np.sqrt(block, dtype=np.float32 if narrow else np.float64)
         if self._scale != 1.0:
             values = values / self._scale
