@@ -112,12 +112,14 @@ class PatchWindows:
         windows, (fy, fx) = self._windows(frames, x, y)
         if self._nearest:
             return np.ascontiguousarray(windows[:, :-1, :-1])
-        # Separable: first between rows, then between columns; as (1 - f)·a + f·b, in float32.
-        rows = windows[:, :-1] * (1 - fy)
-        rows += windows[:, 1:] * fy
-        patches = rows[:, :, :-1] * (1 - fx)
-        patches += rows[:, :, 1:] * fx
-        return np.asarray(patches)
+        # Separable: first between rows, then between columns, as (1 - f)·a + f·b in float32.
+        # Seen as pairs of floats, because numpy would multiply complex by complex.
+        pairs = windows.view(np.float32)
+        rows = pairs[:, :-1] * (1 - fy)
+        rows += pairs[:, 1:] * fy
+        patches = rows[:, :, :-2] * (1 - fx)
+        patches += rows[:, :, 2:] * fx
+        return np.asarray(patches.view(np.complex64))
 
     def _windows(self, frames: Indices, x: Array, y: Array) -> tuple[Array, tuple[Array, Array]]:
         """Windows one pixel larger than the patches, and the fractions (y, x) between pixels."""
