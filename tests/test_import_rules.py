@@ -22,12 +22,14 @@ FRONT_DOOR = "__init__"
 # any lower row. Within a row, `free` units may import each other, the others never do.
 LAYERS: list[tuple[str, set[str]]] = [
     ("free", {"errors", "version"}),
-    ("free", {"strict_json", "contract", "metadata", "layout", "roles", "phantom", "forward"}),
-    ("free", {"lazy_array", "indexing", "dataset", "content_digest", "positions"}),
+    ("free", {"strict_json", "contract", "metadata", "layout", "roles", "process_lock"}),
+    ("free", {"phantom", "forward", "spacing"}),
+    ("free", {"lazy_array", "buffered_array", "indexing", "dataset", "content_digest", "positions"}),
     ("free", {"execute"}),
     ("apart", {"formats", "transforms", "overlap", "problems"}),
     ("free", {"api"}),
-    ("apart", {"study", "batches", "demo_scan"}),
+    ("free", {"study", "study_hub", "study_plan", "study_report"}),
+    ("apart", {"batches", "demo_scan"}),
     ("apart", {FRONT_DOOR}),
 ]
 LAYER_OF = {unit: level for level, (_, units) in enumerate(LAYERS) for unit in units}

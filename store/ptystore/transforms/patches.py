@@ -8,6 +8,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
+from ptystore.buffered_array import BufferedArray
 from ptystore.contract import standard_attrs
 from ptystore.dataset import Dataset, Field
 from ptystore.errors import InputError, ParameterError
@@ -59,7 +60,7 @@ def extract_patches(
     frames = xcoords.shape[0]
     patches = ComputedArray(
         PatchWindows(CachedArray(obj.array), window, interpolation),
-        [xcoords.array, ycoords.array],
+        [BufferedArray(xcoords.array), BufferedArray(ycoords.array)],
         (frames, *window),
         np.complex64,
     )
