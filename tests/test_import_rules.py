@@ -24,7 +24,7 @@ LAYERS: list[tuple[str, set[str]]] = [
     ("free", {"errors", "version"}),
     ("free", {"strict_json", "contract", "metadata", "layout", "roles", "process_lock"}),
     ("free", {"phantom", "forward", "spacing"}),
-    ("free", {"lazy_array", "buffered_array", "indexing", "dataset", "content_digest", "positions"}),
+    ("free", {"lazy_array", "buffered_array", "indexing", "dataset", "content_digest", "positions", "patch_windows", "conversions", "recipes"}),
     ("free", {"execute"}),
     ("apart", {"formats", "transforms", "overlap", "problems"}),
     ("free", {"api"}),

@@ -10,13 +10,10 @@ import numpy as np
 import pytest
 
 from ptystore.errors import InputError, ParameterError
-from ptystore.overlap import (
+from ptystore.overlap import disc_overlap, groups, overlap_metrics, probe_fwhm
+from ptystore.spacing import (
     VIEW_OVERLAP,
-    disc_overlap,
     fraction_indices,
-    groups,
-    overlap_metrics,
-    probe_fwhm,
     require_neighbors,
     spaced_indices,
     view_spacing,

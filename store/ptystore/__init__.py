@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ptystore.api import (
         dataset_of,
+        describe,
         digest,
         export,
         load_npz,
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
         write,
     )
     from ptystore.dataset import Dataset, Field
+    from ptystore.demo_scan import make_demo_scan
     from ptystore.errors import (
         DestinationError,
         DestinationExistsError,
@@ -38,15 +40,22 @@ if TYPE_CHECKING:
         StorageError,
     )
     from ptystore.metadata import Metadata, Transformation
+    from ptystore.overlap import measure_overlap
     from ptystore.problems import find_problems
+    from ptystore.study import run_study
     from ptystore.transforms.canonicalize import canonicalize
     from ptystore.transforms.ingest import ingest
+    from ptystore.transforms.naming import with_diffraction_key
     from ptystore.transforms.patches import extract_patches
+    from ptystore.transforms.simulate import simulate
+    from ptystore.transforms.split import split
+    from ptystore.transforms.view import select_view
 
     __version__: str
 
 _HOME = {
     "dataset_of": "api",
+    "describe": "api",
     "digest": "api",
     "export": "api",
     "load_npz": "api",
@@ -57,6 +66,7 @@ _HOME = {
     "write": "api",
     "Dataset": "dataset",
     "Field": "dataset",
+    "make_demo_scan": "demo_scan",
     "DestinationError": "errors",
     "DestinationExistsError": "errors",
     "InputError": "errors",
@@ -67,10 +77,16 @@ _HOME = {
     "StorageError": "errors",
     "Metadata": "metadata",
     "Transformation": "metadata",
+    "measure_overlap": "overlap",
     "find_problems": "problems",
+    "run_study": "study",
     "canonicalize": "transforms.canonicalize",
     "ingest": "transforms.ingest",
+    "with_diffraction_key": "transforms.naming",
     "extract_patches": "transforms.patches",
+    "simulate": "transforms.simulate",
+    "split": "transforms.split",
+    "select_view": "transforms.view",
 }
 
 __all__ = [
@@ -88,16 +104,24 @@ __all__ = [
     "Transformation",
     "canonicalize",
     "dataset_of",
+    "describe",
     "digest",
     "export",
     "extract_patches",
     "find_problems",
     "ingest",
     "load_npz",
+    "make_demo_scan",
+    "measure_overlap",
     "open",
     "plan",
+    "run_study",
     "save_npz",
+    "select_view",
+    "simulate",
+    "split",
     "verify",
+    "with_diffraction_key",
     "write",
 ]
 

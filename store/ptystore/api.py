@@ -10,7 +10,8 @@ from typing import Any, Literal
 import numpy as np
 
 from ptystore.content_digest import combined_digest
-from ptystore.dataset import Dataset, memory_field
+from ptystore.contract import DIFFRACTION_NAMES, dimension_names, standard_attrs
+from ptystore.dataset import Dataset, Field, memory_field
 from ptystore.errors import InputError
 from ptystore.formats import (
     ReadOptions,
@@ -21,8 +22,10 @@ from ptystore.formats import (
     kind_of_source,
     open_dataset,
     plan_write,
+    size_on_disk,
     write_dataset,
 )
+from ptystore.formats.assemble import signal_of
 from ptystore.formats.verify import VerifyReport, verify_path
 from ptystore.formats.writing import DEFAULT_MAX_MEMORY, Progress
 from ptystore.lazy_array import Array
@@ -33,6 +36,7 @@ from ptystore.transforms.naming import DiffractionKey, with_diffraction_key
 
 __all__ = [
     "dataset_of",
+    "describe",
     "digest",
     "export",
     "load_npz",
@@ -128,6 +132,52 @@ def export(
     return write(with_diffraction_key(dataset, diffraction_key), path, **options)
 
 
+def describe(source: Dataset | PathLike) -> dict[str, Any]:
+    """All that headers tell of a scan, as one JSON object; no value is read.
+
+    Sizes are in bytes, uncompressed unless they are called stored; digests are those that the
+    source records. What is not known, or not so in memory, is None.
+    """
+    dataset = source if isinstance(source, Dataset) else open(source)
+    path = dataset.source.path if dataset.source else None
+    metadata = dataset.metadata
+    shapes = {one.name: one.shape for one in dataset.fields.values()}
+    dims = dimension_names(shapes, {one.name: one.frame_axis for one in dataset.fields.values()})
+    return {
+        "file": dataset.file,
+        "format": kind_of_source(path) if path else None,
+        "frames": dataset.frame_count,
+        "bytes": dataset.nbytes,
+        "stored_bytes": size_on_disk(path) if path else None,
+        "digest": dataset.source.digest if dataset.source else None,
+        "fields": [_described(one, dims[one.name]) for one in dataset.fields.values()],
+        "metadata": metadata.document if metadata and metadata.text is None else None,
+        "metadata_text": metadata.text if metadata else None,
+    }
+
+
+def _described(field: Field, dims: tuple[str, ...]) -> dict[str, Any]:
+    storage = field.storage
+    chunk, shard = (storage.chunk_shape, storage.shard_shape) if storage else (None, None)
+    return {
+        "name": field.name,
+        "role": field.role,
+        "frame_axis": field.frame_axis,
+        "dims": list(dims),
+        "shape": list(field.shape),
+        "dtype": str(field.dtype),
+        "units": field.attrs.get("units"),
+        "signal": field.attrs.get("signal"),
+        "attrs": dict(field.attrs),
+        "bytes": field.nbytes,
+        "stored_bytes": storage.stored_bytes if storage else None,
+        "codec": storage.codec if storage else None,
+        "chunk": None if chunk is None else list(chunk),
+        "shard": None if shard is None else list(shard),
+        "digest": field.digest,
+    }
+
+
 def digest(
     source: Dataset | PathLike, *, jobs: int | None = None, progress: Progress | None = None
 ) -> tuple[dict[str, str], str]:
@@ -156,7 +206,7 @@ def dataset_of(
     *,
     attrs: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Dataset:
-    """A dataset of arrays in memory; roles are decided as for a file.
+    """A dataset of arrays in memory; roles, and what frames are, are decided as for a file.
 
     `attrs` are attributes by field, such as ``{"diffraction": {"signal": "counts"}}``;
     they must be JSON, numpy's numbers accepted. Raises `InputError`.
@@ -168,6 +218,8 @@ def dataset_of(
         axis = axes[name]
         role: Literal["global", "per_frame"] = "global" if axis is None else "per_frame"
         given = normalise((attrs or {}).get(name, {}))
+        if name in DIFFRACTION_NAMES and "signal" not in given:
+            given = standard_attrs(name, signal_of(one.dtype, metadata)) | given
         fields[name] = memory_field(name, one, role, axis=axis or 0, attrs=given)
     return Dataset(fields, metadata)
 

@@ -146,7 +146,7 @@ def _wanted_names(name: str, shape: tuple[int, ...], frame_axis: int | None) -> 
     dims = list(spec.dims)
     if len(shape) == len(dims) + len(spec.leading_dims):
         dims = [*spec.leading_dims, *dims]
-    if len(shape) != len(dims):
+    if len(shape) != len(dims) or (frame_axis is not None and "scan" not in dims):
         return fallback
     if frame_axis is not None:
         dims.remove("scan")

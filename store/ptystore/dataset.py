@@ -16,7 +16,7 @@ from ptystore.indexing import read_indexed
 from ptystore.lazy_array import Array, Indices, LazyArray, MemoryArray, read_all
 from ptystore.metadata import InputRef, Metadata, Transformation
 
-__all__ = ["Check", "Dataset", "Field", "Role", "Source", "Storage", "memory_field"]
+__all__ = ["Check", "Dataset", "Field", "Recipe", "Role", "Source", "Storage", "memory_field"]
 
 Role = Literal["per_frame", "global"]
 
@@ -43,12 +43,25 @@ class Source:
 
 
 @dataclass(frozen=True)
+class Recipe:
+    """How a field is computed from others, for a store that keeps this in place of values.
+
+    `compute` names a function of `ptystore.recipes`, `parameters` are JSON values.
+    """
+
+    compute: str
+    inputs: tuple[Field, ...]
+    parameters: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
 class Field:
     """One named array of a scan, read when asked for.
 
     `role` says whether it has one entry for each frame (along `frame_axis`) or is one for
     the whole scan. `attrs` are JSON values such as `units`, `signal`, `amplitude_scale`.
     `digest` is the content digest that the source records, not one computed on opening.
+    A field with a `recipe` is virtual: a store keeps the recipe, unless it is materialized.
     """
 
     name: str
@@ -57,6 +70,7 @@ class Field:
     attrs: Mapping[str, Any] = field(default_factory=dict)
     digest: str | None = None
     storage: Storage | None = None
+    recipe: Recipe | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -109,7 +123,8 @@ class Field:
 
     def with_array(self, array: LazyArray, **changes: Any) -> Field:
         """The same field with other values: its recorded digest and storage no longer hold."""
-        return dataclasses.replace(self, array=array, digest=None, storage=None, **changes)
+        kept = {"digest": None, "storage": None, "recipe": None}
+        return dataclasses.replace(self, **(kept | {"array": array} | changes))
 
 
 def memory_field(

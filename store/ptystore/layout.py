@@ -107,14 +107,15 @@ def plan(
     """The layout of an array of `shape` and `itemsize` bytes an element, cut along `axis`.
 
     A chunk holds as many rows as fit `chunk_bytes`, at least one; a shard likewise
-    `shard_bytes`; a block `block_bytes`, at least one digest leaf. Arrays that fit one
+    `shard_bytes` and a block `block_bytes`, each at least one digest leaf. Arrays that fit one
     chunk or one shard get a single one of their own length.
     """
     rows = shape[axis] if shape else 1
     row_bytes = math.prod(n for d, n in enumerate(shape) if d != axis) * itemsize
     chunk = _rows_within(chunk_bytes, row_bytes)
-    shard = max(chunk, _rows_within(shard_bytes, row_bytes))
-    block = min(max(leaf_rows(row_bytes), chunk, _rows_within(block_bytes, row_bytes)), shard)
+    least = max(chunk, leaf_rows(row_bytes))
+    shard = max(least, _rows_within(shard_bytes, row_bytes))
+    block = min(max(least, _rows_within(block_bytes, row_bytes)), shard)
     if rows <= chunk:
         chunk = shard = max(1, rows)
     elif rows < shard:

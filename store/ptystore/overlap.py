@@ -16,16 +16,24 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.spatial import KDTree
 
+from ptystore.contract import POSITION_NAMES
+from ptystore.dataset import Dataset
 from ptystore.errors import InputError, ParameterError
 from ptystore.spacing import as_positions, grid_cells
 
 __all__ = [
+    "WIDE_DIAMETER",
+    "MeasuredOverlap",
     "OverlapMetrics",
     "disc_overlap",
     "groups",
+    "measure_overlap",
     "overlap_metrics",
     "probe_fwhm",
 ]
+
+#: The diameter, as a part of the frame width, for views whose probe is smaller than their spacing.
+WIDE_DIAMETER: Final = 0.6
 
 _GROUP_NEIGHBORS: Final = 3  # gridsize 2: a frame and its three nearest
 _POSITION_NEIGHBORS: Final = 6
@@ -55,6 +63,69 @@ class OverlapMetrics:
     def to_dict(self) -> dict[str, Any]:
         """The same as a plain dict, ready for JSON."""
         return asdict(self)
+
+
+@dataclass(frozen=True)
+class MeasuredOverlap:
+    """The overlap metrics of a scan, and how their diameter was got.
+
+    diameter_from : "given", or "probe FWHM".
+    spacing, frame_width : of the scan's last spaced view, object pixels; None where it is none.
+    metrics : at that diameter. Where it is smaller than the spacing, metrics 1 and 2 are 0 by
+        construction, because no two discs can meet; metric 3 compares centres of mass, which
+        may lie nearer than the frames do.
+    wide : in that case, the metrics at 0.6 of the frame width as well; else None.
+    """
+
+    diameter_from: str
+    spacing: float | None
+    frame_width: int | None
+    metrics: OverlapMetrics
+    wide: OverlapMetrics | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The same as a plain dict, ready for JSON."""
+        return asdict(self)
+
+
+def measure_overlap(dataset: Dataset, diameter: float | None = None) -> MeasuredOverlap:
+    """The overlap metrics of a scan's positions, with discs of `diameter` object pixels.
+
+    Where no diameter is given it is the FWHM of the scan's probe.
+
+    Raises
+    ------
+    ParameterError : the diameter is not a positive finite number.
+    InputError : positions, or the probe where it is needed, are missing or not finite.
+    """
+    x, y = (dataset.require(name, "measuring overlap").values() for name in POSITION_NAMES)
+    diameter_from = "given"
+    if diameter is None:
+        probe = dataset.require("probeGuess", "the diameter of the overlapping discs")
+        try:
+            diameter, diameter_from = probe_fwhm(probe.values()), "probe FWHM"
+        except InputError as error:
+            raise error.located(file=dataset.file, member=probe.name) from None
+    try:
+        metrics = overlap_metrics(x, y, diameter)
+        spacing, width = _last_spacing(dataset)
+        wide = None
+        if spacing is not None and width is not None and diameter < spacing:
+            wide = overlap_metrics(x, y, WIDE_DIAMETER * width)
+    except InputError as error:
+        raise error.located(file=dataset.file) from None
+    return MeasuredOverlap(diameter_from, spacing, width, metrics, wide)
+
+
+def _last_spacing(dataset: Dataset) -> tuple[float | None, int | None]:
+    """Spacing and frame width of the last spaced view in the scan's history."""
+    for record in reversed(dataset.metadata.history if dataset.metadata else []):
+        parameters = record.get("parameters")
+        if record.get("operation") == "select_view" and isinstance(parameters, dict):
+            spacing, width = parameters.get("spacing"), parameters.get("frame_width")
+            if isinstance(spacing, int | float) and isinstance(width, int) and width > 0:
+                return float(spacing), width
+    return None, None
 
 
 def disc_overlap(distance: ArrayLike, diameter: float) -> NDArray[np.float64]:

@@ -158,21 +158,23 @@ def _stack_axis(
         return 0 if axis_order == "nhw" else last
     if count is None:
         return 0
-    if shape[0] == count and len(shape) > 3:
+    if len(shape) > 3:
+        # Legacy patches (n, H, W, 1); no known layout of more axes has frames last.
         return 0
     probe = shapes.get("probeGuess", ())[-2:]
     candidates = [axis for axis in (0, last) if shape[axis] == count]
-    if candidates == [last] and _without(shape, last) != probe == _without(shape, 0):
-        # Whole frames of the probe's shape, one too few or too many: a mismatch of
-        # lengths, which must not pass for another axis order because n happens to be N.
-        return 0
+    whole = [axis for axis in (0, last) if _without(shape, axis) == probe]
+    if whole and (not candidates or (candidates == [last] and whole == [0])):
+        # Whole frames of the probe's shape, too few or too many: a mismatch of lengths,
+        # which must not pass for another axis order because n happens to be N.
+        return whole[0]
     if len(candidates) == 1:
         return candidates[0]
     if candidates and len(probe) < 2:
         return 0
     # Both ends are as long as the scan: the layout whose frames have the probe's shape
     # wins, and frames first where both have.
-    fitting = [axis for axis in candidates if _without(shape, axis) == probe]
+    fitting = [axis for axis in candidates if axis in whole]
     if fitting:
         return fitting[0]
     reason = f"shape {shape} does not say which axis counts the frames: "

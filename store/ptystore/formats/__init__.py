@@ -50,6 +50,7 @@ __all__ = [
     "kind_of_source",
     "open_dataset",
     "plan_write",
+    "size_on_disk",
     "write_dataset",
 ]
 
@@ -155,7 +156,8 @@ def _contents(path: Path, options: ReadOptions) -> Contents:
         return read_hdf5(path, options)
     from ptystore.formats.zarr_reader import is_our_zarr, read_our_zarr
 
-    if is_our_zarr(path):
+    # A manifest without a root document that can be read is a store of ours that is damaged.
+    if is_our_zarr(path) or (path / MANIFEST_NAME).is_file():
         return read_our_zarr(path, options)
     from ptystore.formats.zarr_store import read_foreign_zarr
 
@@ -245,7 +247,7 @@ def write_dataset(
         digests,
         digest,
         dataset.nbytes,
-        _size_on_disk(path),
+        size_on_disk(path),
         time.monotonic() - began,
         tuple(warnings),
     )
@@ -331,7 +333,8 @@ def _sink(kind: Kind, staging: Path, dataset: Dataset, options: WriteOptions) ->
         raise
 
 
-def _size_on_disk(path: Path) -> int:
+def size_on_disk(path: Path) -> int:
+    """Bytes of a file, or of all files in a store."""
     try:
         if path.is_file():
             return path.stat().st_size

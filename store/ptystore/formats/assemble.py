@@ -15,12 +15,12 @@ import numpy as np
 
 from ptystore.contract import COORDINATE_NAMES, DIFFRACTION_NAMES, standard_attrs
 from ptystore.dataset import Dataset, Field, Role, Source, Storage
-from ptystore.errors import InputError
+from ptystore.errors import InputError, ParameterError
 from ptystore.lazy_array import LazyArray, read_all
 from ptystore.metadata import Metadata
 from ptystore.roles import AxisOrder, RoleOverrides, decide_frame_axes, override_frame_axes
 
-__all__ = ["Contents", "FieldNotes", "RawArray", "ReadOptions", "assemble", "metadata_from_text"]
+__all__ = ["Contents", "FieldNotes", "RawArray", "ReadOptions", "assemble", "metadata_from_text", "signal_of"]
 
 Signal = Literal["amplitude", "counts"]
 
@@ -96,8 +96,9 @@ def assemble(path: Path, contents: Contents, options: ReadOptions) -> Dataset:
         role: Role = "global" if axis is None else "per_frame"
         notes = contents.notes.get(name) if contents.notes else None
         attrs = dict(notes.attrs if notes else raw.attrs)
-        if name in DIFFRACTION_NAMES and "signal" not in attrs:
-            attrs |= standard_attrs(name, _signal(raw.dtype, contents.metadata, options))
+        known = attrs.get("signal") in ("amplitude", "counts") and options.signal is None
+        if name in DIFFRACTION_NAMES and not known:
+            attrs |= standard_attrs(name, _signal(path, name, raw, contents.metadata, options))
         elif notes is None:
             attrs = standard_attrs(name) | attrs
         digest = notes.digest if notes and notes.frame_axis == axis else None
@@ -127,12 +128,23 @@ def _frame_axes(path: Path, contents: Contents, options: ReadOptions) -> dict[st
     return override_frame_axes(stored, shapes, overrides, file=str(path))
 
 
-def _signal(dtype: np.dtype[Any], metadata: Metadata | None, options: ReadOptions) -> Signal:
+def _signal(
+    path: Path, name: str, raw: RawArray, metadata: Metadata | None, options: ReadOptions
+) -> Signal:
     """What frames are: integers are counts; the caller or the metadata says of floats."""
+    if raw.dtype.kind in "iub":
+        if options.signal == "amplitude":
+            raise ParameterError(
+                f"is {raw.dtype}: integers are always counts", file=path, member=name
+            )
+        return "counts"
+    return options.signal or signal_of(raw.dtype, metadata)
+
+
+def signal_of(dtype: np.dtype[Any], metadata: Metadata | None) -> Signal:
+    """What frames of this dtype are, if nobody says: integers counts, floats as the metadata."""
     if dtype.kind in "iub":
         return "counts"
-    if options.signal is not None:
-        return options.signal
     domain = metadata.measurement_domain if metadata else None
     return "counts" if domain == "count_intensity" else "amplitude"
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import struct
 from typing import Any
 
 import google_crc32c
-import numpy as np
 from numcodecs import blosc
 
 from ptystore.lazy_array import Array
@@ -15,7 +15,8 @@ __all__ = ["BLOSC", "ChunkError", "checked", "crc32c", "decode", "encode", "with
 #: The compressor's settings in the words of the Zarr v3 `blosc` codec.
 BLOSC: dict[str, Any] = {"cname": "lz4", "clevel": 5, "shuffle": "bitshuffle", "blocksize": 0}
 
-_HEADER = 16
+# Blosc's header: the sizes of the values and of the whole chunk, from byte 4 and 12 on.
+_SIZES = struct.Struct("<4xI4xI")
 _CHECKSUM = 4
 
 # The workers are the threads. Blosc's own pool would also be missing in a forked child, which
@@ -56,10 +57,9 @@ def decode(data: memoryview, out: Array) -> None:
 
     The checksum must have been compared before: Blosc trusts its input.
     """
-    sizes = np.frombuffer(data[4:_HEADER], "<u4") if len(data) >= _HEADER else None
-    if sizes is None or sizes[0] != out.nbytes or sizes[2] != len(data):
+    if len(data) < _SIZES.size or _SIZES.unpack_from(data) != (out.nbytes, len(data)):
         raise ChunkError("it is not a chunk of the announced size")
     try:
-        blosc.decompress(data, out.reshape(-1).view(np.uint8))
+        blosc.decompress(data, out)
     except (RuntimeError, ValueError) as error:
         raise ChunkError(f"it can't be decompressed ({error})") from error

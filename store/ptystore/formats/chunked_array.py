@@ -5,7 +5,12 @@ Shared by the formats that store chunks; each says how it finds a chunk's bytes.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import os
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +26,14 @@ __all__ = ["ChunkedArray", "Span", "chunks_of", "neighbours"]
 #: A chunk and where its bytes lie: (chunk, offset, length).
 Span = tuple[int, int, int]
 
+# Smaller chunks spend most of their time in Python, where threads only wait for each other;
+# smaller reads are over before the threads have started.
+_THREAD_CHUNK_BYTES = 128 << 10
+_THREAD_BYTES = 4 << 20
+_THREADS = 8
+
+_FEW_ROWS = 8
+
 
 def chunks_of(layout: Layout, rows_first: Array) -> Iterator[Array]:
     """A block of rows cut into C-contiguous chunks, the array's last one filled up with zeros."""
@@ -31,6 +44,35 @@ def chunks_of(layout: Layout, rows_first: Array) -> Iterator[Array]:
             full[: rows.shape[0]] = rows
             rows = full
         yield np.ascontiguousarray(np.moveaxis(rows, 0, layout.axis)) if layout.axis else rows
+
+
+@dataclass(frozen=True)
+class Picks:
+    """Which rows are taken of which chunks, and where they go.
+
+    The rows of `chunks[k]` are entries ``begins[k]`` to ``begins[k + 1]`` of `rows` (counted
+    from the chunk's first) and of `targets`; `whole[k]` tells that they are all of its rows,
+    in order and side by side in the result.
+    """
+
+    chunks: list[int]
+    begins: list[int]
+    rows: Indices
+    targets: Indices
+    whole: list[bool]
+
+    @classmethod
+    def of(cls, indices: Indices, chunk_rows: int) -> Picks:
+        """The picks of some rows, at least one, in any order."""
+        targets = np.argsort(indices, kind="stable")
+        chunk_of, rows = np.divmod(indices[targets], chunk_rows)
+        edges = np.flatnonzero(np.diff(chunk_of)) + 1
+        begins = np.concatenate(([0], edges, [len(indices)]))
+        first, last = begins[:-1], begins[1:] - 1
+        # Steps to the next row and the next place at once; all of them within a whole chunk.
+        steps = np.cumsum((np.diff(rows, prepend=-1) == 1) & (np.diff(targets, prepend=-1) == 1))
+        whole = (last - first == chunk_rows - 1) & (steps[last] - steps[first] == chunk_rows - 1)
+        return cls(chunk_of[first].tolist(), begins.tolist(), rows, targets, whole.tolist())
 
 
 class ChunkedArray(LazyBase):
@@ -44,7 +86,7 @@ class ChunkedArray(LazyBase):
         self.axis = layout.axis
         self.dtype = dtype
 
-    def stored(self, chunks: Iterable[int]) -> Iterator[tuple[int, memoryview]]:
+    def stored(self, chunks: Sequence[int]) -> Iterator[tuple[int, memoryview]]:
         """The encoded bytes of ascending `chunks`, each with its number, checksum compared.
 
         Raises `IntegrityError` from `damage` for one that is missing or damaged.
@@ -55,9 +97,9 @@ class ChunkedArray(LazyBase):
         out = self._empty(max(0, stop - start))
         if out.size == 0:
             return out
-        chunk_rows = self._layout.chunk_rows
-        for chunk, data in self.stored(range(start // chunk_rows, -(-stop // chunk_rows))):
-            self._place(out, start, stop, chunk, data)
+        rows = self._layout.chunk_rows
+        chunks = range(start // rows, -(-stop // rows))
+        self._in_threads(chunks, partial(self._read_chunks, out, start, stop))
         return out
 
     def take(self, indices: Indices) -> Array:
@@ -65,42 +107,67 @@ class ChunkedArray(LazyBase):
         out = self._empty(len(indices))
         if out.size == 0:
             return out
-        order = np.argsort(indices, kind="stable")
-        in_order = indices[order]
-        chunk_of = in_order // self._layout.chunk_rows
-        needed, begins = np.unique(chunk_of, return_index=True)
-        ends = np.append(begins[1:], len(in_order))
-        spans = {int(c): (int(a), int(b)) for c, a, b in zip(needed, begins, ends, strict=True)}
-        target = np.moveaxis(out, self.axis, 0)
-        for chunk, data in self.stored([int(one) for one in needed]):
-            a, b = spans[chunk]
-            values = np.moveaxis(self._decoded(chunk, data), self.axis, 0)
-            target[order[a:b]] = values[in_order[a:b] - chunk * self._layout.chunk_rows]
+        picks = Picks.of(indices, self._layout.chunk_rows)
+        self._in_threads(picks.chunks, partial(self._take_chunks, out, picks))
         return out
 
     def _empty(self, rows: int) -> Array:
         shape = tuple(rows if d == self.axis else n for d, n in enumerate(self.shape))
         return np.empty(shape, self.dtype)
 
-    def _place(self, out: Array, start: int, stop: int, chunk: int, data: memoryview) -> None:
-        """Decode a chunk into its rows of `out`, which holds the rows `start` to `stop`."""
-        rows = self._layout.chunk_rows
-        first, last = chunk * rows, (chunk + 1) * rows
-        if self.axis == 0 and start <= first and last <= stop and self.shape:
-            self._decode(chunk, data, out[first - start : last - start])
+    def _in_threads(self, chunks: Sequence[int], work: Callable[[Sequence[int]], None]) -> None:
+        """Call `work` on all of the chunks, in several threads where that is quicker."""
+        chunk_bytes = self._layout.chunk_rows * self._layout.row_bytes
+        if chunk_bytes < _THREAD_CHUNK_BYTES or len(chunks) * chunk_bytes < _THREAD_BYTES:
+            work(chunks)
             return
-        values = self._decoded(chunk, data)
-        if not self.shape:
-            out[...] = values
-            return
-        a, b = max(start, first), min(stop, last)
-        target, source = np.moveaxis(out, self.axis, 0), np.moveaxis(values, self.axis, 0)
-        target[a - start : b - start] = source[a - first : b - first]
+        threads = min(len(os.sched_getaffinity(0)), _THREADS, len(chunks))
+        step = -(-len(chunks) // (4 * threads))
+        parts = [chunks[at : at + step] for at in range(0, len(chunks), step)]
+        # The threads end with the call, so that a fork never meets them.
+        with ThreadPoolExecutor(threads, thread_name_prefix="ptystore-read") as executor:
+            for _ in executor.map(work, parts):
+                pass
 
-    def _decoded(self, chunk: int, data: memoryview) -> Array:
+    def _read_chunks(self, out: Array, start: int, stop: int, chunks: Sequence[int]) -> None:
+        """Decode `chunks` into `out`, which holds the rows `start` to `stop`."""
+        rows = self._layout.chunk_rows
+        in_place = self.axis == 0 and bool(self.shape)
+        target = np.moveaxis(out, self.axis, 0) if self.shape else out
+        values, values_rows = self._scratch()
+        for chunk, data in self.stored(chunks):
+            first, last = chunk * rows, (chunk + 1) * rows
+            if in_place and start <= first and last <= stop:
+                self._decode(chunk, data, out[first - start : last - start])
+                continue
+            self._decode(chunk, data, values)
+            a, b = max(start, first), min(stop, last)
+            target[a - start : b - start] = values_rows[a - first : b - first]
+
+    def _take_chunks(self, out: Array, picks: Picks, chunks: Sequence[int]) -> None:
+        """Decode `chunks` and put the rows that are wanted of them where they belong in `out`."""
+        in_place = self.axis == 0
+        target = np.moveaxis(out, self.axis, 0)
+        values, values_rows = self._scratch()
+        at = bisect_left(picks.chunks, chunks[0])
+        for place, (chunk, data) in enumerate(self.stored(chunks), at):
+            a, b = picks.begins[place], picks.begins[place + 1]
+            if in_place and picks.whole[place]:
+                first = int(picks.targets[a])
+                self._decode(chunk, data, out[first : first + b - a])
+                continue
+            self._decode(chunk, data, values)
+            if b - a > _FEW_ROWS:
+                target[picks.targets[a:b]] = values_rows[picks.rows[a:b]]
+                continue
+            # A row at a time costs less than numpy's indexing by arrays.
+            for to, row in zip(picks.targets[a:b].tolist(), picks.rows[a:b].tolist(), strict=True):
+                target[to] = values_rows[row]
+
+    def _scratch(self) -> tuple[Array, Array]:
+        """Room for one chunk, and the same seen with its rows first."""
         values = np.empty(self._layout.chunk_shape, self.dtype)
-        self._decode(chunk, data, values)
-        return values
+        return values, np.moveaxis(values, self.axis, 0) if self.shape else values
 
     def _decode(self, chunk: int, data: memoryview, out: Array) -> None:
         try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -71,7 +71,7 @@ class DirectChunks(ChunkedArray):
                 )
             return self._table
 
-    def stored(self, chunks: Iterable[int]) -> Iterator[tuple[int, memoryview]]:
+    def stored(self, chunks: Sequence[int]) -> Iterator[tuple[int, memoryview]]:
         table = self._found()
         spans = []
         for chunk in chunks:

@@ -21,6 +21,8 @@ from ptystore.formats.assemble import FieldNotes
 __all__ = ["Notes", "read_comment", "write_comment"]
 
 _MARKER = b"ptystore-1 "
+# How the JSON begins: by it a comment is known for ours even if the marker is damaged.
+_BODY = b'{"fields":{'
 _LIMIT = 0xFFFF
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
@@ -50,10 +52,10 @@ def read_comment(comment: bytes, shapes: Mapping[str, tuple[int, ...]], *, file:
 
     Raises `IntegrityError` where it is ours and damaged.
     """
-    if not comment.startswith(_MARKER):
+    if not comment.startswith(_MARKER) and _BODY not in comment:
         return Notes()
     head, _, body = comment[len(_MARKER) :].partition(b" ")
-    if head != f"{zlib.crc32(body):08x}".encode():
+    if not comment.startswith(_MARKER) or head != f"{zlib.crc32(body):08x}".encode():
         raise IntegrityError("the archive's comment is damaged", file=file, member="zip comment")
     try:
         document = json.loads(body)

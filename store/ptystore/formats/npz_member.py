@@ -17,6 +17,7 @@ from ptystore.errors import DamagedInputError, InputError
 from ptystore.formats.source_file import SourceFile
 from ptystore.formats.zip_directory import Member
 from ptystore.lazy_array import Array
+from ptystore.process_lock import ProcessLock
 
 __all__ = [
     "DeflatedBytes",
@@ -77,8 +78,7 @@ class StoredBytes:
         self._reset()
 
     def _reset(self) -> None:
-        self._lock = threading.Lock()
-        self._process = os.getpid()
+        self._lock = ProcessLock()
         self._checked = False
         self.begin_pass()
 
@@ -96,9 +96,6 @@ class StoredBytes:
 
     def _note(self, start: int, stop: int, crc: int) -> None:
         """Remember a piece; when the pieces cover the member, compare the checksum."""
-        if os.getpid() != self._process:
-            # In a forked child the parent's lock may be held by a thread that isn't here.
-            self._reset()
         with self._lock:
             self._covered += stop - self._seen.get(start, (start, 0))[0]
             self._seen[start] = (stop, crc)

@@ -71,10 +71,11 @@ class SourceFile:
 
     def read_into(self, offset: int, buffer: memoryview) -> None:
         """Fill `buffer` from `offset` on."""
+        fd = self.fileno()
         done = 0
         while done < len(buffer):
             try:
-                got = os.preadv(self.fileno(), [buffer[done:]], offset + done)
+                got = os.preadv(fd, [buffer[done:]], offset + done)
             except OSError as error:
                 raise StorageError(f"read failed: {error.strerror}", file=self.path) from error
             if got == 0:

@@ -12,6 +12,7 @@ import math
 import os
 import shutil
 import tempfile
+import weakref
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -134,6 +135,7 @@ class Spool:
                     advice="free some space, or set TMPDIR to a folder on a larger disk",
                 )
             self._file = self._spooled(folder)
+            weakref.finalize(self, self._file.close)
 
     def _spooled(self, folder: str) -> IO[bytes]:
         # Unnamed: it is gone with the last descriptor, whatever happens to the process.

@@ -14,7 +14,7 @@ from ptystore.formats import (
     kind_of_source,
     open_dataset,
 )
-from ptystore.formats.manifest import compare, read_manifest
+from ptystore.formats.manifest import MANIFEST_NAME, compare, read_manifest
 from ptystore.formats.writing import HashSink, Progress
 
 __all__ = ["VerifyReport", "verify_path"]
@@ -69,7 +69,7 @@ def is_written_by_us(path: Path) -> bool:
     """Whether a Zarr folder is ptystore's, damaged or not."""
     from ptystore.formats.zarr_reader import is_our_zarr
 
-    return is_our_zarr(path)
+    return is_our_zarr(path) or (path / MANIFEST_NAME).is_file()
 
 
 def _compared(

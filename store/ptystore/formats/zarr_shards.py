@@ -9,22 +9,29 @@ never zeros.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import google_crc32c
 import numpy as np
 
 from ptystore.errors import StorageError
 from ptystore.formats.chunk_codec import ChunkError, checked, encode, with_checksum
-from ptystore.formats.chunked_array import ChunkedArray, chunks_of, neighbours
+from ptystore.formats.chunked_array import ChunkedArray, Span, chunks_of, neighbours
+from ptystore.formats.shard_index import IndexCache
 from ptystore.layout import Layout
 from ptystore.lazy_array import Array
 
 __all__ = ["ShardedArray", "checksum", "pack_shard", "shard_key"]
 
 _MISSING = (1 << 64) - 1
+
+# Neighbouring chunks are read together, up to about this many bytes: few calls, and what was
+# read is still in the processor's cache when it is decoded.
+_RUN_BYTES = 1 << 20
 
 
 def shard_key(layout: Layout, start: int) -> str:
@@ -60,6 +67,11 @@ class _Shard:
 class ShardedArray(ChunkedArray):
     """The values of one array of a Zarr store."""
 
+    def __init__(self, store: Path, name: str, layout: Layout, dtype: np.dtype[Any]) -> None:
+        super().__init__(store, name, layout, dtype)
+        self._folder = str(store / name)
+        self._indexes = IndexCache()
+
     @property
     def store(self) -> Path:
         """The folder of the store."""
@@ -80,7 +92,7 @@ class ShardedArray(ChunkedArray):
             layout.shard_rows,
         )
 
-    def stored(self, chunks: Iterable[int]) -> Iterator[tuple[int, memoryview]]:
+    def stored(self, chunks: Sequence[int]) -> Iterator[tuple[int, memoryview]]:
         for first, group in self._by_shard(chunks):
             for chunk, data in self._chunk_bytes(first, group):
                 try:
@@ -88,25 +100,21 @@ class ShardedArray(ChunkedArray):
                 except ChunkError as error:
                     raise self.damage(str(error), chunk, chunk + 1) from error
 
-    def _by_shard(self, chunks: Iterable[int]) -> Iterator[tuple[int, list[int]]]:
+    def _by_shard(self, chunks: Sequence[int]) -> Iterator[tuple[int, Sequence[int]]]:
         """Ascending chunk numbers grouped by shard: (first row of the shard, its chunks)."""
         per_shard = self._layout.chunks_per_shard
-        group: list[int] = []
-        for chunk in chunks:
-            if group and chunk // per_shard != group[0] // per_shard:
-                yield group[0] // per_shard * self._layout.shard_rows, group
-                group = []
-            group.append(chunk)
-        if group:
-            yield group[0] // per_shard * self._layout.shard_rows, group
+        at = 0
+        while at < len(chunks):
+            shard = chunks[at] // per_shard
+            end = bisect_left(chunks, (shard + 1) * per_shard, at)
+            yield shard * self._layout.shard_rows, chunks[at:end]
+            at = end
 
-    def _chunk_bytes(self, first: int, chunks: list[int]) -> Iterator[tuple[int, memoryview]]:
+    def _chunk_bytes(self, first: int, chunks: Sequence[int]) -> Iterator[tuple[int, memoryview]]:
         """The stored bytes of some chunks of the shard that starts at row `first`."""
         shard = self._open(first)
         try:
-            base = first // self._layout.chunk_rows
-            spans = [(chunk, *self._span(shard, chunk, chunk - base)) for chunk in chunks]
-            for run in neighbours(spans):
+            for run in neighbours(self._spans(shard, first, chunks), _RUN_BYTES):
                 begin, end = run[0][1], run[-1][1] + run[-1][2]
                 data = self._pread(shard, begin, end - begin, run[0][0], run[-1][0] + 1)
                 for chunk, offset, length in run:
@@ -115,21 +123,27 @@ class ShardedArray(ChunkedArray):
             os.close(shard.fd)
 
     def _open(self, first: int) -> _Shard:
-        path = self._store / self._name / shard_key(self._layout, first)
+        key = shard_key(self._layout, first)
         base = first // self._layout.chunk_rows
         count = self._layout.chunks_per_shard
         try:
-            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            fd = os.open(f"{self._folder}/{key}", os.O_RDONLY | os.O_CLOEXEC)
         except FileNotFoundError:
-            reason = f"the file {path.name} is missing"
-            raise self.damage(reason, base, base + count) from None
+            raise self.damage(f"the file {key} is missing", base, base + count) from None
         except OSError as error:
+            path = self._store / self._name / key
             raise StorageError(f"can't be read: {error.strerror}", file=path) from error
         try:
-            size = os.fstat(fd).st_size
+            status = os.fstat(fd)
+            size = status.st_size
             if count == 1:
                 return _Shard(fd, size, np.array([[0, size]], np.uint64))
-            return _Shard(fd, size, self._read_index(fd, size, base, count))
+            identity = (status.st_dev, status.st_ino, size, status.st_mtime_ns, status.st_ctime_ns)
+            index = self._indexes.get(first, identity)
+            if index is None:
+                index = self._read_index(fd, size, base, count)
+                self._indexes.keep(first, identity, index)
+            return _Shard(fd, size, index)
         except BaseException:
             os.close(fd)
             raise
@@ -145,13 +159,15 @@ class ShardedArray(ChunkedArray):
             reason = f"the shard's index is damaged: {error}"
             raise self.damage(reason, base, base + count) from error
 
-    def _span(self, shard: _Shard, chunk: int, place: int) -> tuple[int, int]:
-        offset, length = (int(one) for one in shard.index[place])
-        if offset == _MISSING:
-            raise self.damage("the chunk is missing", chunk, chunk + 1)
-        if offset + length > shard.size:
-            raise self.damage("the chunk lies outside its shard", chunk, chunk + 1)
-        return offset, length
+    def _spans(self, shard: _Shard, first: int, chunks: Sequence[int]) -> Iterator[Span]:
+        base = first // self._layout.chunk_rows
+        places = np.asarray(chunks) - base
+        for chunk, (offset, length) in zip(chunks, shard.index[places].tolist(), strict=True):
+            if offset == _MISSING:
+                raise self.damage("the chunk is missing", chunk, chunk + 1)
+            if offset + length > shard.size:
+                raise self.damage("the chunk lies outside its shard", chunk, chunk + 1)
+            yield chunk, offset, length
 
     def _pread(self, shard: _Shard, offset: int, length: int, first: int, last: int) -> memoryview:
         try:

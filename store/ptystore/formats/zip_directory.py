@@ -21,6 +21,9 @@ __all__ = ["RESERVED_NAMES", "Member", "check_name", "read_directory"]
 _LOCAL = struct.Struct("<4s5H3I2H")
 _NAME = re.compile(r"[A-Za-z0-9_\-+][A-Za-z0-9_\-.+ ]{0,127}")
 
+# What ends an archive, before its comment.
+_END_SIZE = 22
+
 # A data descriptor is at most this long; a hidden member's header alone is longer.
 _GAP = 24
 
@@ -64,6 +67,7 @@ def read_directory(file: SourceFile) -> tuple[list[Member], bytes]:
     infos, directory_start, comment = _central_directory(file.path)
     if not infos:
         raise InputError("holds no arrays", file=file.path)
+    _check_end(file, comment)
     members = [_member(file, info) for info in infos]
     _check_names(file.path, [member.name for member in members])
     _check_spans(file.path, infos, members, directory_start)
@@ -90,11 +94,11 @@ def _member(file: SourceFile, info: zipfile.ZipInfo) -> Member:
     name = info.filename
     # zipfile cuts names at a NUL and maps separators; the raw name is what must be judged.
     if info.orig_filename != name or not name.endswith(".npy"):
-        raise InputError("is not a .npy member", file=file.path, member=info.orig_filename)
+        raise InputError("is not a .npy member", file=file.path, member=_shown(info.orig_filename))
     name = name.removesuffix(".npy")
     problem = check_name(name)
     if problem:
-        raise InputError(problem, file=file.path, member=name)
+        raise InputError(problem, file=file.path, member=_shown(name))
     if info.flag_bits & 0x2041:
         raise InputError("is encrypted", file=file.path, member=name)
     if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
@@ -121,6 +125,19 @@ def _member(file: SourceFile, info: zipfile.ZipInfo) -> Member:
         raise InputError("its local header names another member", file=file.path, member=name)
     start += name_length + extra_length
     return Member(name, deflated, start, info.compress_size, info.file_size, info.CRC)
+
+
+def _shown(name: str) -> str:
+    """A refused name for a message of one line: it may hold anything, up to 64 KiB."""
+    shown = name if name.isprintable() else name.encode("unicode_escape").decode("ascii")
+    return shown if len(shown) <= 140 else f"{shown[:140]}…"
+
+
+def _check_end(file: SourceFile, comment: bytes) -> None:
+    """The file must end with its comment: a shortened one would hide what it told of fields."""
+    end = file.read(file.size - _END_SIZE - len(comment), _END_SIZE)
+    if not end.startswith(b"PK\x05\x06") or int.from_bytes(end[-2:], "little") != len(comment):
+        raise InputError("is followed by bytes that do not belong to it", file=file.path)
 
 
 def _check_names(path: Path, names: list[str]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import threading
 from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any, Literal
@@ -11,10 +10,12 @@ from typing import Any, Literal
 import numpy as np
 
 from ptystore.contract import COORDINATE_NAMES, DIFFRACTION_NAMES, standard_attrs
-from ptystore.dataset import Check, Dataset, Field
+from ptystore.conversions import Cast, Negated, Reshaped, SaturatedFrames
+from ptystore.dataset import Check, Dataset, Field, Recipe
 from ptystore.errors import InputError, ParameterError
-from ptystore.lazy_array import Array, ComputedArray, FramesFirst, Indices
+from ptystore.lazy_array import Array, ComputedArray, FramesFirst
 from ptystore.positions import warn_of_frames_outside
+from ptystore.recipes import canonical_frames
 
 __all__ = ["canonicalize"]
 
@@ -30,6 +31,7 @@ def canonicalize(
     flipx: bool = False,
     flipy: bool = False,
     keep_dtypes: bool = False,
+    virtual: bool = False,
 ) -> Dataset:
     """The scan in canonical form, computed as it is read.
 
@@ -37,7 +39,8 @@ def canonicalize(
     square root of counts (divided by the field's `amplitude_scale` where it has one), or
     counts with ``signal="counts"``. `Y` becomes (n, H, W). Any other uint16 array is cast to
     float32; complex128 is cast to complex64 and coordinates to float64 unless
-    `keep_dtypes`. `flipx` and `flipy` change the sign of those coordinates.
+    `keep_dtypes`. `flipx` and `flipy` change the sign of those coordinates. With `virtual`
+    a store keeps the frames as they are and how to convert them, not the result.
 
     Raises `InputError` where both names of the frames are there, where `Y` has more than
     one image a frame, or amplitude is to become counts and no `amplitude_scale` is known;
@@ -54,7 +57,9 @@ def canonicalize(
     flipped = [name for axis, on in (("x", flipx), ("y", flipy)) if on for name in _FLIPPED[axis]]
     tally = SaturatedFrames()
     fields = [
-        _canonical(one, signal, one.name in flipped, keep_dtypes, tally, dataset.file)
+        _canonical_frames(one, signal, tally, virtual, dataset.file)
+        if one.name in DIFFRACTION_NAMES
+        else _canonical(one, one.name in flipped, keep_dtypes, dataset.file)
         for one in dataset.values()
     ]
     return dataset.transformed(
@@ -72,16 +77,7 @@ def canonicalize(
     )
 
 
-def _canonical(
-    field: Field,
-    signal: Signal,
-    flip: bool,
-    keep_dtypes: bool,
-    tally: SaturatedFrames,
-    file: str | None,
-) -> Field:
-    if field.name in DIFFRACTION_NAMES:
-        return _canonical_frames(_frames_first(field), signal, tally, file)
+def _canonical(field: Field, flip: bool, keep_dtypes: bool, file: str | None) -> Field:
     if field.name == "Y":
         field = _single_patches(_frames_first(field), file)
     if field.name in COORDINATE_NAMES:
@@ -126,30 +122,27 @@ def _single_patches(field: Field, file: str | None) -> Field:
 
 
 def _canonical_frames(
-    field: Field, signal: Signal, tally: SaturatedFrames, file: str | None
+    field: Field, signal: Signal, tally: SaturatedFrames, virtual: bool, file: str | None
 ) -> Field:
     scale = field.attrs.get("amplitude_scale")
     known = field.attrs.get("signal", "amplitude")
-    float32 = np.dtype(np.float32)
-    if known == "amplitude" and signal == "counts":
-        if scale is None:
-            raise InputError(
-                "amplitude can't be turned into counts: no amplitude_scale is recorded",
-                file=file,
-                member=field.name,
-                advice="leave out --signal counts, or begin from the raw counts",
-            )
-        field = _computed(field, AmplitudeToCounts(scale), float32)
-    elif known == "counts" and signal == "amplitude":
-        field = _computed(field, CountsToAmplitude(scale or 1.0, tally), float32)
-    elif known == "counts":
-        field = _computed(field, KeepCounts(tally), float32)
-    elif field.dtype != float32:
-        field = _computed(field, Cast(float32), float32)
+    if known == "amplitude" and signal == "counts" and scale is None:
+        raise InputError(
+            "amplitude can't be turned into counts: no amplitude_scale is recorded",
+            file=file,
+            member=field.name,
+            advice="leave out --signal counts, or begin from the raw counts",
+        )
     attrs = {**field.attrs, **standard_attrs("diffraction", signal)}
-    # The digest covers the name.
-    digest = field.digest if field.name == "diffraction" else None
-    return dataclasses.replace(field, name="diffraction", attrs=attrs, digest=digest)
+    if known == signal == "amplitude" and field.dtype == np.float32:
+        field = _frames_first(field)
+        # The digest covers the name.
+        digest = field.digest if field.name == "diffraction" else None
+        return dataclasses.replace(field, name="diffraction", attrs=attrs, digest=digest)
+    parameters = {"from": known, "to": signal, "scale": scale or 1.0}
+    array = canonical_frames(field.array, parameters, tally)
+    recipe = Recipe("canonical_frames", (field,), parameters) if virtual else None
+    return field.with_array(array, name="diffraction", attrs=attrs, recipe=recipe)
 
 
 def _position_checks(fields: dict[str, Field]) -> Iterable[Check]:
@@ -163,119 +156,3 @@ def _position_checks(fields: dict[str, Field]) -> Iterable[Check]:
     object_shape = (obj.shape[0], obj.shape[1])
     window = (frames.shape[1], frames.shape[2])
     return (partial(warn_of_frames_outside, x, y, object_shape, window),)
-
-
-class Cast:
-    """Cast to a dtype, nothing else."""
-
-    def __init__(self, dtype: np.dtype[Any]) -> None:
-        self._dtype = dtype
-
-    def __call__(self, frames: Indices, block: Array, /) -> Array:
-        return block.astype(self._dtype)
-
-
-class Negated:
-    """The other sign, in a given dtype."""
-
-    def __init__(self, dtype: np.dtype[Any]) -> None:
-        self._dtype = dtype
-
-    def __call__(self, frames: Indices, block: Array, /) -> Array:
-        return np.asarray(-block.astype(self._dtype))
-
-
-class Reshaped:
-    """The same values, each frame in another shape."""
-
-    def __init__(self, frame_shape: tuple[int, ...]) -> None:
-        self._frame_shape = frame_shape
-
-    def __call__(self, frames: Indices, block: Array, /) -> Array:
-        return block.reshape(block.shape[0], *self._frame_shape)
-
-
-class CountsToAmplitude:
-    """``sqrt(counts) / scale`` as float32; refuses negative counts, notes saturated frames."""
-
-    def __init__(self, scale: float, tally: SaturatedFrames) -> None:
-        self._scale = float(scale)
-        self._tally = tally
-
-    def __call__(self, frames: Indices, block: Array, /) -> Array:
-        _check_counts(frames, block, self._tally)
-        # The root of an integer below 2**24 is the same in single as in double precision
-        # once rounded; larger ones need the double, and so does a root that is divided.
-        narrow = self._scale == 1.0 and block.dtype.itemsize <= 2 and block.dtype.kind in "iu"
-        values = np.sqrt(block, dtype=np.float32 if narrow else np.float64)
-        if self._scale != 1.0:
-            values = values / self._scale
-        return values.astype(np.float32, copy=False)
-
-
-class KeepCounts:
-    """Counts as float32, without a root; refuses negative counts, notes saturated frames."""
-
-    def __init__(self, tally: SaturatedFrames) -> None:
-        self._tally = tally
-
-    def __call__(self, frames: Indices, block: Array, /) -> Array:
-        _check_counts(frames, block, self._tally)
-        return block.astype(np.float32)
-
-
-class AmplitudeToCounts:
-    """``(scale · amplitude)²`` as float32."""
-
-    def __init__(self, scale: float) -> None:
-        self._scale = float(scale)
-
-    def __call__(self, frames: Indices, block: Array, /) -> Array:
-        return np.square(block.astype(np.float64) * self._scale).astype(np.float32)
-
-
-def _check_counts(frames: Indices, block: Array, tally: SaturatedFrames) -> None:
-    if block.size == 0:
-        return
-    if block.dtype.kind in "if" and block.min() < 0:
-        bad = (block < 0).reshape(block.shape[0], -1).any(axis=1)
-        raise InputError(
-            f"holds negative counts, first in frame {frames[bad][0]}",
-            advice="subtract the dark field before, or clip at zero",
-        )
-    if block.dtype.kind in "iu":
-        top = np.iinfo(block.dtype).max
-        if block.max() == top:
-            full = (block == top).reshape(block.shape[0], -1).any(axis=1)
-            tally.note(frames[full], int(top))
-
-
-class SaturatedFrames:
-    """Collects, from any worker, the frames that reach the largest value of their dtype."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._frames: set[int] = set()
-        self._top = 0
-
-    def note(self, frames: Indices, top: int) -> None:
-        """Remember frames; the same ones may be noted again."""
-        with self._lock:
-            self._frames.update(frames.tolist())
-            self._top = top
-
-    def lines(self) -> Iterable[str]:
-        """What to tell the user, nothing where no frame is saturated."""
-        with self._lock:
-            count, first = len(self._frames), min(self._frames, default=None)
-        if count:
-            yield (
-                f"{count} frames are saturated: they reach {self._top}, "
-                f"the largest value of their dtype; the first is frame {first}"
-            )
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__init__()  # type: ignore[misc]

@@ -18,9 +18,9 @@ from ptystore.errors import InputError, ParameterError
 from ptystore.forward import dose_scale, exit_energy, intensities, poisson_counts
 from ptystore.lazy_array import Array, CachedArray, ComputedArray, Indices, LazyArray
 from ptystore.metadata import Metadata
+from ptystore.patch_windows import PatchWindows
 from ptystore.phantom import jittered_raster, uniform_positions
 from ptystore.positions import warn_of_frames_outside
-from ptystore.transforms.patches import PatchWindows
 
 __all__ = ["simulate"]
 

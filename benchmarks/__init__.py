@@ -1,0 +1,1 @@
+"""Benchmarks of ptystore beside what people use now: `python -m benchmarks`, see README.md."""

@@ -1,0 +1,108 @@
+"""`python -m benchmarks`: run, print the table, keep every single time as JSON."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks import data, machine, report, scaling
+from benchmarks.cases import CASES
+from benchmarks.rounds import ROOT, Launch, in_own_process, in_this_process, run_case
+
+_QUICK_FRAMES = 600
+_SIZES_GB = [0.25, 1.0]
+_QUICK_SIZES_GB = [0.0025, 0.01]
+_README = Path(__file__).with_name("README.md")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run what the command line asks for."""
+    options = _parser().parse_args(arguments)
+    base = Path(options.dir or os.environ.get("BENCH_DIR") or ROOT / "build" / "bench")
+    base.mkdir(parents=True, exist_ok=True)
+    rounds = options.rounds or (1 if options.quick else 5)
+    frames = _QUICK_FRAMES if options.quick else data.FRAMES
+    sizes = _QUICK_SIZES_GB if options.quick else [*_SIZES_GB, 4.0] if options.full else _SIZES_GB
+    launch = in_this_process if options.in_process else in_own_process
+    began = time.monotonic()
+    result: dict[str, Any] = {
+        "machine": machine.describe(base),
+        "quick": options.quick,
+        "rounds": rounds,
+        "frames": frames,
+    }
+    data.forget_stores(base)
+    parts = []
+    if not options.no_cases:
+        result["cases"], table = _cases(options.only, base, frames, rounds, launch)
+        parts.append(table)
+    if not options.no_scaling:
+        result["scaling"], table = _scaling(options.only, base, sizes, rounds, launch)
+        parts.append(table)
+    result["seconds"] = time.monotonic() - began
+    (base / "results.json").write_text(json.dumps(result, indent=1), "utf-8")
+    text = "\n\n".join([_heading(result), *parts])
+    print(text)
+    print(f"\nevery single time is in {base / 'results.json'}")
+    if '"failed"' in json.dumps(result):
+        raise SystemExit("some runs failed: the table says which")
+    if options.readme:
+        report.update_between_marks(_README, text)
+
+
+def _cases(
+    only: str, base: Path, frames: int, rounds: int, launch: Launch
+) -> tuple[list[dict[str, Any]], str]:
+    results, rows = [], []
+    for case in CASES:
+        if only in case.name:
+            print(case.name, flush=True)
+            results.append(run_case(case, base, frames, rounds, launch))
+            rows += report.rows_of(case, results[-1]["runs"])
+    return results, report.markdown(rows)
+
+
+def _scaling(
+    only: str, base: Path, sizes: list[float], rounds: int, launch: Launch
+) -> tuple[list[dict[str, Any]], str]:
+    results, rows = [], []
+    for name, operation, source in scaling.PATHS:
+        if only in name:
+            print(f"scaling: {name}", flush=True)
+            runs = scaling.run_path(operation, source, base, sizes, rounds, launch)
+            results.append({"name": name, "sizes_gb": sizes, "runs": runs})
+            rows += scaling.rows_of(name, sizes, runs)
+    return results, report.markdown(rows, scaling.HEAD)
+
+
+def _heading(result: dict[str, Any]) -> str:
+    size = "tiny data, so the times mean little" if result["quick"] else "64×64 uint16"
+    return (
+        f"{machine.sentence(result['machine'])} "
+        f"{result['frames']:,} frames ({size}), {result['rounds']} round(s), "
+        f"{result['seconds'] / 60:.0f} minutes."
+    )
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    add = parser.add_argument
+    add("--quick", action="store_true", help="one round of tiny data: that all of it works")
+    add("--full", action="store_true", help="the scaling part at 4 GB too")
+    add("--rounds", type=int, help="rounds (5; 1 with --quick)")
+    add("--only", default="", metavar="TEXT", help="only what has TEXT in its name")
+    add("--no-cases", action="store_true", help="only the scaling part")
+    add("--no-scaling", action="store_true", help="without the scaling part")
+    add("--dir", metavar="DIR", help="cache and results (BENCH_DIR, else build/bench)")
+    add("--readme", action="store_true", help="put the table into benchmarks/README.md")
+    add("--in-process", action="store_true", help="no processes: a check, not a measurement")
+    return parser
+
+
+if __name__ == "__main__":
+    main()

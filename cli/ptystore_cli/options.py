@@ -1,0 +1,261 @@
+"""The options that verbs share, as groups, and how they become options of a verb."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import inspect
+import re
+from collections.abc import Callable
+from dataclasses import MISSING, dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
+
+import typer
+
+if TYPE_CHECKING:
+    import ptystore
+
+__all__ = [
+    "Destination",
+    "Jobs",
+    "Output",
+    "Reading",
+    "ReadingHeaders",
+    "Source",
+    "Writing",
+    "expand_groups",
+    "parse_size",
+]
+
+_READING = "Reading SRC"
+_WRITING = "Writing DST"
+_OUTPUT = "Output"
+
+_SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(?:([kmgt])(i?))?b?\s*", re.IGNORECASE | re.ASCII)
+
+
+def parse_size(text: str) -> int:
+    """Bytes from ``"400MB"``, ``"1.5 GiB"``, ``"64k"`` or ``"1000"``: kB is 1000, KiB 1024.
+
+    Raises `typer.BadParameter`, a usage error, for anything else, zero included.
+    """
+    found = _SIZE.fullmatch(text)
+    size = 0
+    if found:
+        number, prefix, binary = found.groups()
+        base = 1024 if binary else 1000
+        power = " kmgt".index(prefix.lower()) if prefix else 0
+        size = int(Decimal(number) * base**power)
+    if not 0 < size < 1 << 63:
+        raise typer.BadParameter(f"{text!r} is not a size such as 400MB, 2GB or 1.5GiB")
+    return size
+
+
+Source = Annotated[
+    Path, typer.Argument(metavar="SRC", help="A scan: .npz, Zarr store or HDF5 file.")
+]
+Destination = Annotated[
+    Path,
+    typer.Argument(
+        metavar="DST", help="Where to write; its suffix says the format: .npz, .zarr, .h5, .hdf5."
+    ),
+]
+Jobs = Annotated[
+    int | None,
+    typer.Option(min=1, metavar="N", help="Workers; one a core if not given."),
+]
+
+
+@dataclass(frozen=True)
+class ReadingHeaders:
+    """How to take a source whose arrays do not say it all; values are not concerned."""
+
+    axis_order: Annotated[
+        Literal["nhw", "hwn"] | None,
+        typer.Option(
+            rich_help_panel=_READING,
+            help="Order of image stacks: frames first or last. Found out if not given.",
+        ),
+    ] = None
+    per_frame: Annotated[
+        list[str] | None,
+        typer.Option(
+            rich_help_panel=_READING,
+            metavar="NAME",
+            help="An array with one entry for each frame. May be repeated.",
+        ),
+    ] = None
+    global_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--global",
+            rich_help_panel=_READING,
+            metavar="NAME",
+            help="An array that is one for the whole scan. May be repeated.",
+        ),
+    ] = None
+    metadata: Annotated[
+        Literal["strict", "keep-text"],
+        typer.Option(
+            rich_help_panel=_READING,
+            help="A metadata document that is no valid JSON is refused, or kept as it is.",
+        ),
+    ] = "strict"
+
+    def open(self, source: Path, **more: Any) -> ptystore.Dataset:
+        """The scan in `source`, only its headers read."""
+        import ptystore
+
+        return ptystore.open(
+            source,
+            axis_order=self.axis_order,
+            per_frame=tuple(self.per_frame or ()),
+            global_=tuple(self.global_ or ()),
+            metadata=self.metadata,
+            **more,
+        )
+
+
+@dataclass(frozen=True)
+class Reading(ReadingHeaders):
+    """How to take a source that will be read in full."""
+
+    input_signal: Annotated[
+        Literal["amplitude", "counts"] | None,
+        typer.Option(
+            rich_help_panel=_READING,
+            help="What floating-point frames are. Amplitude if neither this nor the metadata says.",
+        ),
+    ] = None
+    allow_nonfinite: Annotated[
+        bool,
+        typer.Option(
+            "--allow-nonfinite",
+            rich_help_panel=_READING,
+            help="Let NaN and infinite scan positions pass.",
+        ),
+    ] = False
+    max_bytes: Annotated[
+        int | None,
+        typer.Option(
+            parser=parse_size,
+            rich_help_panel=_READING,
+            metavar="SIZE",
+            help="Refuse a source that declares more, uncompressed.",
+        ),
+    ] = None
+
+    def open(self, source: Path, **more: Any) -> ptystore.Dataset:
+        return super().open(
+            source,
+            signal=self.input_signal,
+            allow_nonfinite=self.allow_nonfinite,
+            max_bytes=self.max_bytes,
+            **more,
+        )
+
+
+@dataclass(frozen=True)
+class Writing:
+    """How to write a destination."""
+
+    overwrite: Annotated[
+        bool,
+        typer.Option(
+            "--overwrite",
+            rich_help_panel=_WRITING,
+            help="Replace DST, once the new one is complete, if ptystore wrote it.",
+        ),
+    ] = False
+    jobs: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            rich_help_panel=_WRITING,
+            metavar="N",
+            help="Workers; one a core if not given, fewer where memory is short.",
+        ),
+    ] = None
+    max_memory: Annotated[
+        int | None,
+        typer.Option(
+            parser=parse_size,
+            rich_help_panel=_WRITING,
+            metavar="SIZE",
+            help="Memory to use beside probe and object; about 400MB if not given.",
+        ),
+    ] = None
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run",
+            rich_help_panel=_WRITING,
+            help="Print the plan (fields, chunks, bytes, peak memory); write nothing.",
+        ),
+    ] = False
+
+    def limits(self) -> dict[str, Any]:
+        """The keyword arguments of `ptystore.write` and `ptystore.plan`."""
+        given = {"overwrite": self.overwrite, "jobs": self.jobs}
+        return given if self.max_memory is None else {**given, "max_memory": self.max_memory}
+
+
+@dataclass(frozen=True)
+class Output:
+    """What to print."""
+
+    json: Annotated[
+        bool,
+        typer.Option("--json", rich_help_panel=_OUTPUT, help="Print one JSON object."),
+    ] = False
+    quiet: Annotated[
+        bool,
+        typer.Option("--quiet", "-q", rich_help_panel=_OUTPUT, help="Print nothing but errors."),
+    ] = False
+    debug: Annotated[
+        bool,
+        typer.Option("--debug", rich_help_panel=_OUTPUT, help="Show the traceback of an error."),
+    ] = False
+
+
+def expand_groups(verb: Callable[..., None]) -> Callable[..., None]:
+    """`verb` with a parameter for each option of the groups (dataclasses) that it takes.
+
+    typer reads signatures, so the groups' fields are put into one; otherwise each verb would
+    repeat some twenty parameters and hand them on one by one.
+    """
+    hints = get_type_hints(verb, include_extras=True)
+    groups = {name: kind for name, kind in hints.items() if dataclasses.is_dataclass(kind)}
+
+    @functools.wraps(verb)
+    def expanded(**given: Any) -> None:
+        for name, kind in groups.items():
+            members = [one.name for one in dataclasses.fields(kind)]
+            given[name] = kind(**{member: given.pop(member) for member in members})
+        verb(**given)
+
+    parameters: list[inspect.Parameter] = []
+    for name, parameter in inspect.signature(verb).parameters.items():
+        if name in groups:
+            parameters += _parameters_of(groups[name])
+        else:
+            keyword = inspect.Parameter.KEYWORD_ONLY
+            parameters.append(parameter.replace(kind=keyword, annotation=hints[name]))
+    expanded.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    expanded.__annotations__ = {one.name: one.annotation for one in parameters}
+    return expanded
+
+
+def _parameters_of(group: Any) -> list[inspect.Parameter]:
+    hints = get_type_hints(group, include_extras=True)
+    return [
+        inspect.Parameter(
+            one.name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=inspect.Parameter.empty if one.default is MISSING else one.default,
+            annotation=hints[one.name],
+        )
+        for one in dataclasses.fields(group)
+    ]
