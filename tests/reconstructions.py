@@ -1,4 +1,4 @@
-"""Small reconstructions (probe, object, positions) to simulate from, and slow physics to compare."""
+"""Small reconstructions (probe, object, positions) to simulate from, and slow physics."""
 
 from __future__ import annotations
 

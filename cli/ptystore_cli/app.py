@@ -278,11 +278,12 @@ def digest(
     scan = reading.open(src)
     if recorded:
         fields: dict[str, str | None] = {one.name: one.digest for one in scan.fields.values()}
-        report.print_digests(src, fields, scan.source and scan.source.digest, True, output)
+        whole = scan.source.digest if scan.source else None
+        report.print_digests(src, fields, whole, recorded, output)
         return
     with progress_bar(scan.nbytes, output) as advance:
-        computed, whole = ptystore.digest(scan, jobs=jobs, progress=advance)
-    report.print_digests(src, {**computed}, whole, False, output)
+        computed, combined = ptystore.digest(scan, jobs=jobs, progress=advance)
+    report.print_digests(src, computed, combined, recorded, output)
 
 
 @_verb("demo /tmp/demo")

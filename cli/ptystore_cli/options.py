@@ -227,7 +227,9 @@ def expand_groups(verb: Callable[..., None]) -> Callable[..., None]:
     repeat some twenty parameters and hand them on one by one.
     """
     hints = get_type_hints(verb, include_extras=True)
-    groups = {name: kind for name, kind in hints.items() if dataclasses.is_dataclass(kind)}
+    groups: dict[str, Any] = {
+        name: kind for name, kind in hints.items() if dataclasses.is_dataclass(kind)
+    }
 
     @functools.wraps(verb)
     def expanded(**given: Any) -> None:

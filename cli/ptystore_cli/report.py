@@ -24,7 +24,11 @@ __all__ = [
     "print_written",
 ]
 
+# Digits of a digest that tell stores apart at a glance.
 _SHORT = 10
+
+# What `info` shows of the physics parameters.
+_SUMMARY = ("nphotons", "N", "gridsize")
 
 
 def print_json(document: Mapping[str, Any], output: Output) -> None:
@@ -78,9 +82,10 @@ def print_plan(plan: Any, output: Output) -> None:
         for one in plan.fields
     ]
     say(table(columns, rows), output)
+    peak = format_bytes(plan.peak_bytes)
     say(
         f"\nwould write {printable(plan.path)} ({plan.kind}): {format_bytes(plan.nbytes)} "
-        f"uncompressed, {_plural(plan.jobs, 'worker')}, peak memory {format_bytes(plan.peak_bytes)}",
+        f"uncompressed, {_plural(plan.jobs, 'worker')}, peak memory {peak}",
         output,
     )
     document = {
@@ -159,10 +164,7 @@ def _metadata_line(metadata: ptystore.Metadata | None) -> str:
     except PtystoreError as error:
         return f"metadata: {printable(error.reason)}"
     known = [f"{name} {_value(physics[name])}" for name in _SUMMARY if name in physics]
-    return ", ".join([*known, _plural(len(history), "transformation")]).join(("metadata: ", ""))
-
-
-_SUMMARY = ("nphotons", "N", "gridsize")
+    return "metadata: " + ", ".join([*known, _plural(len(history), "transformation")])
 
 
 def print_history(scan: ptystore.Dataset, output: Output) -> None:

@@ -27,6 +27,7 @@ from ptystore.formats import (
 )
 from ptystore.formats.assemble import signal_of
 from ptystore.formats.verify import VerifyReport, verify_path
+from ptystore.formats.virtual import materialized
 from ptystore.formats.writing import DEFAULT_MAX_MEMORY, Progress
 from ptystore.lazy_array import Array
 from ptystore.metadata import Metadata
@@ -40,6 +41,7 @@ __all__ = [
     "digest",
     "export",
     "load_npz",
+    "materialize",
     "open",
     "plan",
     "save_npz",
@@ -176,6 +178,11 @@ def _described(field: Field, dims: tuple[str, ...]) -> dict[str, Any]:
         "shard": None if shard is None else list(shard),
         "digest": field.digest,
     }
+
+
+def materialize(dataset: Dataset) -> Dataset:
+    """The same scan, whose virtual fields `write` writes out as values."""
+    return materialized(dataset)
 
 
 def digest(

@@ -9,7 +9,8 @@ frame axis, then one hash over a header and all leaf hashes. `docs/format.md` de
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +18,7 @@ from blake3 import blake3
 
 from ptystore.layout import leaf_rows
 
-__all__ = ["FieldDigest", "combined_digest", "dtype_name", "leaf_hashes"]
+__all__ = ["FieldDigest", "combined_digest", "dtype_name", "leaf_hashes", "recipe_digest"]
 
 
 def dtype_name(dtype: np.dtype[np.generic]) -> str:
@@ -62,6 +63,18 @@ class FieldDigest:
     def hexdigest(self) -> str:
         """The digest of what was added, 64 hexadecimal digits."""
         return self._hash.hexdigest()
+
+
+def recipe_digest(
+    name: str, compute: str, parameters: Mapping[str, Any], inputs: Sequence[str]
+) -> str:
+    """What stands for the digest of a virtual field: its recipe and its inputs' digests.
+
+    It says which values the field has, but is not the digest that they have once written.
+    """
+    parts = ["ptystore-recipe-1", name, compute, dict(parameters), list(inputs)]
+    text = json.dumps(parts, separators=(",", ":"), ensure_ascii=True, sort_keys=True)
+    return blake3(text.encode("ascii")).hexdigest()
 
 
 def combined_digest(fields: Mapping[str, str]) -> str:

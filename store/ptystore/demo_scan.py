@@ -48,13 +48,14 @@ def make_demo_scan(
     if frames < 1:
         raise ParameterError(f"a scan has at least one frame, not {frames}")
     check_destination(path, source=None, overwrite=overwrite, is_ours=_is_scan)
-    arrays = _simulated(frames, seed)
-    document = json.dumps(_metadata(frames, seed, arrays["objectGuess"].shape), indent=2)
+    members: dict[str, Any] = _simulated(frames, seed)
+    document = json.dumps(_metadata(frames, seed, members["objectGuess"].shape), indent=2)
+    # An object array is what makes numpy pickle it, as the legacy tools do.
+    members["_metadata"] = np.array(document, dtype=object)
     staged = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         with explained(path), open(staged, "xb") as file:
-            # An object array is what makes numpy pickle it, as the legacy tools do.
-            np.savez_compressed(file, **arrays, _metadata=np.array(document, dtype=object))
+            np.savez_compressed(file, **members)
             os.replace(staged, path)
     except BaseException:
         with suppress(FileNotFoundError):
@@ -71,7 +72,7 @@ def _is_scan(path: Path) -> bool:
     return True
 
 
-def _simulated(frames: int, seed: int) -> dict[str, Array]:
+def _simulated(frames: int, seed: int) -> dict[str, Any]:
     side = _WIDTH + math.ceil(_STEP * (math.sqrt(frames) + 1))
     obj, probe = siemens_star((side, side)), focused_probe(_WIDTH)
     raster = (frames, (side, side), _WIDTH)

@@ -55,6 +55,8 @@ class Hub:
                 file=self.root,
                 advice=f"make the folder first: mkdir -p {self.root.parent}",
             )
+        if self.root.exists() and not self.root.is_dir():
+            raise DestinationError("is not a folder", file=self.root)
         with explained(self.root):
             self.root.mkdir(exist_ok=True)
             folder = os.open(self.root, os.O_RDONLY | os.O_DIRECTORY)

@@ -224,7 +224,8 @@ def test_opening_reads_no_frame(form: Format, tmp_path: Path) -> None:
     found = ptystore.open(path)
     ready = ptystore.canonicalize(found)
     assert (found["diffraction"].shape, ready["diffraction"].dtype) == ((400, 64, 64), "f4")
-    assert bytes_read() - before < 200_000, "more than headers was read of 3.3 MB"
+    # The first bytes of a deflated member are inflated from a piece of 256 KiB.
+    assert bytes_read() - before < 400_000, "more than headers was read of 3.3 MB"
     with pytest.raises(DAMAGE) as caught:
         found["diffraction"].values()
     assert caught.value.member == "diffraction"

@@ -210,8 +210,10 @@ def test_swapped_chunks_and_shards_are_found_by_verify(tmp_path: Path) -> None:
     data = one.read_bytes()
     one.write_bytes(other.read_bytes())
     other.write_bytes(data)
+    # Each chunk ends in its own CRC32C, which makes the CRC32C of the whole file the same for
+    # all contents of one length: here only the digests tell, and must.
     report = ptystore.verify(path)
-    assert {line.split(":")[0] for line in report.damage} >= {"a/c.0", "b/c.0", "a", "b"}
+    assert {line.split(":")[0] for line in report.damage} >= {"a", "b"}
 
 
 def test_an_edited_root_document_is_refused(store: Path) -> None:

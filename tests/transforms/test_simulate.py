@@ -7,11 +7,11 @@ from concurrent.futures import ProcessPoolExecutor
 
 import numpy as np
 import pytest
-from reconstructions import dataset, reconstruction, slow_amplitude, slow_patch
 
 import ptystore
 from ptystore import InputError, Metadata, ParameterError, simulate
 from ptystore.lazy_array import read_all
+from reconstructions import dataset, reconstruction, slow_amplitude, slow_patch
 
 MODULE = "ptystore.transforms.simulate"
 
@@ -273,7 +273,7 @@ def test_what_is_missing_is_named(name):
 def test_no_light_and_no_place_are_refused_when_read(tmp_path):
     given = reconstruction(4)
     given["probeGuess"][:] = 0
-    with pytest.raises(InputError, match="diffraction.*energy"):
+    with pytest.raises(InputError, match=r"diffraction.*energy"):
         ptystore.write(simulate(ptystore.dataset_of(given), dose=10), tmp_path / "dark.zarr")
     given = reconstruction(4)
     given["ycoords"][1] = np.nan

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from reconstructions import dataset, reconstruction
 
 import ptystore
 from ptystore import InputError, ParameterError, split
+from reconstructions import dataset, reconstruction
 
 
 def scan(axis_order="nhw"):
@@ -87,7 +87,7 @@ def test_a_frame_on_the_line_is_for_the_test():
 
 def test_what_can_not_be_split_is_refused():
     line = ptystore.dataset_of({"xcoords": np.arange(5.0), "ycoords": np.zeros(5)})
-    with pytest.raises(InputError, match="ycoords.*5 frames.*leaves 0 to train and 5 to test"):
+    with pytest.raises(InputError, match=r"ycoords.*5 frames.*leaves 0 to train and 5 to test"):
         split(line)
     with pytest.raises(InputError, match="empty"):
         split(ptystore.dataset_of({"xcoords": np.empty(0), "ycoords": np.empty(0)}))

@@ -6,11 +6,11 @@ import math
 
 import numpy as np
 import pytest
-from reconstructions import reconstruction
 
 import ptystore
 from ptystore import InputError, Metadata, ParameterError, measure_overlap, select_view
 from ptystore.overlap import overlap_metrics, probe_fwhm
+from reconstructions import reconstruction
 
 
 def scan(n=500, width=16, extent=120.0, seed=0):

@@ -15,10 +15,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from ptystore.content_digest import combined_digest
 from ptystore.dataset import Check, Dataset
 from ptystore.errors import InputError, InputMissingError, ParameterError, PtystoreError
 from ptystore.formats.assemble import Contents, ReadOptions, assemble
+from ptystore.formats.attributes import RootNote
 from ptystore.formats.manifest import MANIFEST_NAME
 from ptystore.formats.publish import (
     SCRATCH_NAME,
@@ -27,6 +27,7 @@ from ptystore.formats.publish import (
     stage_folder,
     storage_error,
 )
+from ptystore.formats.virtual import materialized, separate
 from ptystore.formats.writable import check_writable
 from ptystore.formats.writing import (
     DEFAULT_MAX_MEMORY,
@@ -180,10 +181,11 @@ def _is_ours(path: Path) -> bool:
 def plan_write(dataset: Dataset, path: Path, options: WriteOptions) -> WritePlan:
     """What `write_dataset` would do, without reading or writing any value."""
     kind = kind_of_destination(path)
-    _check(dataset, path, options)
+    stored, _ = separate(materialized(dataset) if kind == "npz" else dataset)
+    _check(stored, path, options)
     layouts = HashSink()
     fields = []
-    for one in dataset.values():
+    for one in stored.values():
         layout = layouts.layout(one)
         fields.append(
             {
@@ -195,8 +197,8 @@ def plan_write(dataset: Dataset, path: Path, options: WriteOptions) -> WritePlan
                 "shard": list(layout.shard_shape),
             }
         )
-    workers = plan_workers(dataset, layouts, options.jobs, options.max_memory)
-    return WritePlan(path, kind, fields, dataset.nbytes, workers.jobs, workers.peak_bytes)
+    workers = plan_workers(stored, layouts, options.jobs, options.max_memory)
+    return WritePlan(path, kind, fields, stored.nbytes, workers.jobs, workers.peak_bytes)
 
 
 def write_dataset(
@@ -215,7 +217,8 @@ def write_dataset(
     options = options or WriteOptions()
     began = time.monotonic()
     kind = kind_of_destination(path)
-    _check(dataset, path, options)
+    stored, virtual = separate(materialized(dataset) if kind == "npz" else dataset)
+    _check(stored, path, options)
     warnings: list[str] = []
 
     def note(line: str) -> None:
@@ -226,27 +229,27 @@ def write_dataset(
     _ask(dataset.checks, note)
     with (
         _staged(kind, path, options, note) as staging,
-        _sink(kind, staging, dataset, options) as sink,
+        _sink(kind, staging, stored, options) as sink,
     ):
-        workers = plan_workers(dataset, sink, options.jobs, options.max_memory)
+        workers = plan_workers(stored, sink, options.jobs, options.max_memory)
         scratch = (staging if kind == "zarr" else staging.parent) / SCRATCH_NAME
         try:
             scratch.mkdir()
         except OSError as error:
             raise storage_error(error, path) from error
-        digests = _pass(dataset, sink, workers, scratch, progress)
-        digest = combined_digest(digests)
+        digests = _pass(stored, sink, workers, scratch, progress)
+        root = RootNote.of(stored, virtual, digests)
         metadata = dataset.metadata
         if metadata is not None and dataset.fills_input_digest and dataset.source:
-            metadata = metadata.with_input_digests({dataset.source.path.name: digest})
-        sink.close(metadata, digests, digest)
+            metadata = metadata.with_input_digests({dataset.source.path.name: root.digest})
+        sink.close(metadata, root)
     _ask(dataset.remarks, note)
     return WriteReport(
         path,
         kind,
         digests,
-        digest,
-        dataset.nbytes,
+        root.digest,
+        stored.nbytes,
         size_on_disk(path),
         time.monotonic() - began,
         tuple(warnings),

@@ -16,11 +16,20 @@ import numpy as np
 from ptystore.contract import COORDINATE_NAMES, DIFFRACTION_NAMES, standard_attrs
 from ptystore.dataset import Dataset, Field, Role, Source, Storage
 from ptystore.errors import InputError, ParameterError
+from ptystore.formats.virtual import Virtual, restore
 from ptystore.lazy_array import LazyArray, read_all
 from ptystore.metadata import Metadata
 from ptystore.roles import AxisOrder, RoleOverrides, decide_frame_axes, override_frame_axes
 
-__all__ = ["Contents", "FieldNotes", "RawArray", "ReadOptions", "assemble", "metadata_from_text", "signal_of"]
+__all__ = [
+    "Contents",
+    "FieldNotes",
+    "RawArray",
+    "ReadOptions",
+    "assemble",
+    "metadata_from_text",
+    "signal_of",
+]
 
 Signal = Literal["amplitude", "counts"]
 
@@ -72,6 +81,7 @@ class Contents:
     metadata: Metadata | None = None
     notes: Mapping[str, FieldNotes] | None = None
     digest: str | None = None
+    virtual: Virtual | None = None
 
 
 def metadata_from_text(text: str, options: ReadOptions) -> Metadata:
@@ -114,6 +124,8 @@ def assemble(path: Path, contents: Contents, options: ReadOptions) -> Dataset:
     own_roles = contents.notes is not None and all(
         contents.notes[name].frame_axis == axes[name] for name in contents.notes
     )
+    if contents.virtual is not None:
+        fields = restore(fields, contents.virtual, file=path)
     checks = [] if options.allow_nonfinite else [partial(_check_finite, path, fields)]
     source = Source(path.absolute(), contents.digest if own_roles else None)
     return Dataset(fields, contents.metadata, source, tuple(checks))

@@ -12,9 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from ptystore.content_digest import dtype_name
+from ptystore.content_digest import combined_digest, dtype_name
 from ptystore.dataset import Dataset
 from ptystore.errors import InputError, IntegrityError
+from ptystore.formats.virtual import Virtual
 from ptystore.formats.zip_directory import check_name
 from ptystore.metadata import Metadata
 from ptystore.version import software
@@ -41,15 +42,20 @@ class RootNote:
 
     fields: Mapping[str, FieldEntry]
     digest: str
+    virtual: Virtual | None = None
 
     @classmethod
-    def of(cls, dataset: Dataset, digests: Mapping[str, str], digest: str) -> RootNote:
-        """The note of a dataset that is being written."""
+    def of(cls, stored: Dataset, virtual: Virtual | None, digests: Mapping[str, str]) -> RootNote:
+        """The note of what was stored, and of what was not; `digests` by field."""
         fields = {
             one.name: FieldEntry(one.frame_axis, one.dtype, digests[one.name])
-            for one in dataset.values()
+            for one in stored.values()
         }
-        return cls(fields, digest)
+        shown = dict(digests)
+        if virtual is not None:
+            shown |= virtual.digests(digests)
+            shown = {name: shown[name] for name in virtual.order}
+        return cls(fields, combined_digest(shown), virtual)
 
     def to_json(self) -> dict[str, Any]:
         """The attribute's value."""
@@ -67,6 +73,7 @@ class RootNote:
             "software": software(),
             "digest": self.digest,
             "fields": fields,
+            **(self.virtual.to_json() if self.virtual else {}),
         }
 
     @classmethod
@@ -86,7 +93,7 @@ class RootNote:
             if note["format"] != FORMAT_VERSION:
                 raise ValueError(f"format version {note['format']!r}")
             fields = {name: _entry(name, one) for name, one in note["fields"].items()}
-            return cls(fields, _digest(note["digest"]))
+            return cls(fields, _digest(note["digest"]), Virtual.from_json(note))
         except InputError:
             raise
         except (KeyError, TypeError, ValueError, AttributeError) as error:

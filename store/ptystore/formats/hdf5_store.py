@@ -8,7 +8,7 @@ lock. Everything of ours that no HDF5 reader needs lies in the group ``__ptystor
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -191,17 +191,17 @@ class Hdf5Sink:
             scales[dim].make_scale(dim)
         return scales[dim]
 
-    def close(self, metadata: Metadata | None, digests: Mapping[str, str], digest: str) -> None:
+    def close(self, metadata: Metadata | None, note: RootNote) -> None:
         """Write the metadata document and ptystore's own note, after the last field."""
-        note = RootNote.of(self._dataset, digests, digest).to_json()
-        note["attrs"] = {one.name: dict(one.attrs) for one in self._dataset.values()}
+        document = note.to_json()
+        document["attrs"] = {one.name: dict(one.attrs) for one in self._dataset.values()}
         with self._explained():
             if metadata is not None:
                 text, base64 = metadata_to_text(metadata)
                 self._write_text(self._file, METADATA_MEMBER, text)
                 if base64:
                     self._file[METADATA_MEMBER].attrs["encoding"] = "base64"
-            text = json.dumps(note, allow_nan=False)
+            text = json.dumps(document, allow_nan=False)
             self._write_text(self._own, "note", text)
             self._file.close()
 
@@ -278,7 +278,7 @@ def _ours(path: Path, source: SourceFile, file: h5py.File) -> Contents:
         text = _checked_text(path, file[METADATA_MEMBER])
         base64 = file[METADATA_MEMBER].attrs.get("encoding") == "base64"
         metadata = metadata_from_bytes(text, file=path) if base64 else Metadata.from_json(text)
-    return Contents(arrays, metadata, notes, note.digest)
+    return Contents(arrays, metadata, notes, note.digest, note.virtual)
 
 
 def _as_is(array: LazyBase, axis: int) -> LazyBase:

@@ -8,7 +8,7 @@ flush, so that one after another they are one deflate stream.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Literal
@@ -18,6 +18,7 @@ from isal import isal_zlib
 
 from ptystore.dataset import Dataset, Field
 from ptystore.formats.assemble import FieldNotes
+from ptystore.formats.attributes import RootNote
 from ptystore.formats.npy_header import npy_header_bytes
 from ptystore.formats.npz_comment import Notes, write_comment
 from ptystore.formats.publish import storage_error
@@ -111,7 +112,7 @@ class NpzSink:
     def finish(self, field: Field, digest: str) -> None:
         self._close_member()
 
-    def close(self, metadata: Metadata | None, digests: Mapping[str, str], digest: str) -> None:
+    def close(self, metadata: Metadata | None, note: RootNote) -> None:
         """Write the metadata document, the directory and the notes, after the last field."""
         if metadata is not None:
             text = metadata.to_json()
@@ -121,11 +122,11 @@ class NpzSink:
             self._append(self._packed([header, values.tobytes()], last=True))
             self._close_member()
         notes = {
-            one.name: FieldNotes(one.frame_axis, one.attrs, digests[one.name])
+            one.name: FieldNotes(one.frame_axis, one.attrs, note.fields[one.name].digest)
             for one in self._dataset.values()
         }
         try:
-            self._write_directory(write_comment(Notes(notes, digest)))
+            self._write_directory(write_comment(Notes(notes, note.digest)))
             self._file.close()
         except OSError as error:
             raise storage_error(error, self._path) from error

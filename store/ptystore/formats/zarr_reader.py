@@ -62,7 +62,7 @@ def read_our_zarr(path: Path, options: ReadOptions) -> Contents:
             name: _raw_array(path, name, documents[name], one, manifest)
             for name, one in note.fields.items()
         }
-        return Contents(arrays, _metadata(path, attributes), notes, note.digest)
+        return Contents(arrays, _metadata(path, attributes), notes, note.digest, note.virtual)
     except PtystoreError as error:
         raise error.located(file=path) from error.__cause__
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:

@@ -40,7 +40,6 @@ class ZarrSink:
 
     def __init__(self, folder: Path, dataset: Dataset) -> None:
         self._folder = folder
-        self._dataset = dataset
         self._entries: dict[str, Entry] = {}
         self._documents: dict[str, dict[str, Any]] = {}
         shapes = {field.name: field.shape for field in dataset.values()}
@@ -85,9 +84,8 @@ class ZarrSink:
     def finish(self, field: Field, digest: str) -> None:
         return None
 
-    def close(self, metadata: Metadata | None, digests: Mapping[str, str], digest: str) -> None:
+    def close(self, metadata: Metadata | None, note: RootNote) -> None:
         """Write the root document and the manifest, after the last field."""
-        note = RootNote.of(self._dataset, digests, digest)
         attributes: dict[str, Any] = {"ptystore": note.to_json()}
         if metadata is not None:
             text, base64 = metadata_to_text(metadata)
