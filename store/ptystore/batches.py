@@ -1,0 +1,260 @@
+"""Batches of frames for training and analysis, read ahead in bounded memory."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict, dataclass, replace
+from typing import Any, TypeVar
+
+import numpy as np
+
+from ptystore.epoch_order import EpochOrder, Shuffle
+from ptystore.errors import ParameterError
+from ptystore.lazy_array import Array, CachedArray, Indices, LazyArray
+
+__all__ = ["INDEX", "BatchOptions", "Batches"]
+
+#: The key of a batch under which the indices of its frames are.
+INDEX = "index"
+
+# A field up to this size is read once and kept: positions, mostly, of which a random batch
+# would otherwise need every chunk.
+_KEPT_BYTES = 8 << 20
+
+_SHUFFLES = ("none", "blocks", "full")
+
+Result = TypeVar("Result")
+Batch = dict[str, Array]
+
+
+@dataclass(frozen=True)
+class BatchOptions:
+    """What `Dataset.batches` was asked for, checked.
+
+    `fields` are those to read, in order. Raises `ParameterError` (a `ValueError`).
+    """
+
+    batch_size: int
+    fields: tuple[str, ...] | None = None
+    shuffle: Shuffle = "none"
+    seed: int = 0
+    epoch: int = 0
+    rank: int = 0
+    world_size: int = 1
+    drop_last: bool = False
+    prefetch: int = 2
+    start: int = 0
+    buffer_bytes: int = 64 << 20
+
+    def __post_init__(self) -> None:
+        least = {"batch_size": 1, "world_size": 1, "buffer_bytes": 1}
+        for name in ("seed", "epoch", "rank", "prefetch", "start", *least):
+            value = getattr(self, name)
+            if not isinstance(value, int | np.integer) or value < least.get(name, 0):
+                raise ParameterError(f"{name} is {value!r}, not a number from {least.get(name, 0)}")
+            object.__setattr__(self, name, int(value))
+        if self.rank >= self.world_size:
+            raise ParameterError(f"rank {self.rank} of {self.world_size}: ranks count from 0")
+        if self.shuffle not in _SHUFFLES:
+            raise ParameterError(f"shuffle is {self.shuffle!r}, not one of {', '.join(_SHUFFLES)}")
+
+
+class Batches(Iterator[Batch]):
+    """An iteration over batches of frames; `Dataset.batches` makes it and describes it.
+
+    ``len`` is the number of batches from `start` on. Pickles with its position, goes on in a
+    forked child from where the parent was, and ends its threads when it is used up, closed
+    or no longer referred to.
+    """
+
+    def __init__(self, arrays: Mapping[str, LazyArray], shard: int, options: BatchOptions) -> None:
+        self._options = options
+        self._arrays = {
+            name: CachedArray(one) if _bytes_of(one) <= _KEPT_BYTES else one
+            for name, one in arrays.items()
+        }
+        _require_random_access(self._arrays, options.shuffle)
+        first = next(iter(arrays.values()))
+        count = first.shape[first.axis]
+        frame_bytes = sum(_bytes_of(one) for one in arrays.values()) // max(1, count)
+        self._order = EpochOrder(
+            count,
+            options.shuffle,
+            options.seed,
+            options.epoch,
+            options.rank,
+            options.world_size,
+            options.batch_size,
+            shard,
+            options.buffer_bytes // max(1, frame_bytes),
+        )
+        self._step = 1
+        self._next = options.start
+        self._reset()
+
+    def _reset(self) -> None:
+        self._running: Iterator[Batch] | None = None
+        self._process = os.getpid()
+
+    @property
+    def _end(self) -> int:
+        """The number of batches of the rank."""
+        size = self._options.batch_size
+        if self._options.drop_last:
+            # Of the shortest rank's frames, so that all ranks have as many batches.
+            return self._order.count // self._order.world_size // size
+        return -(-self._order.length // size)
+
+    def __len__(self) -> int:
+        return max(0, -(-(self._end - self._options.start) // self._step))
+
+    def share(self, part: int, parts: int) -> Batches:
+        """Every `parts`-th of these batches, from number `part` on, as a new iteration.
+
+        So several workers read the batches between them; taken in turn from part 0, 1, …
+        they come in the order of the whole.
+        """
+        if not 0 <= part < parts:
+            raise ParameterError(f"part {part} of {parts}: parts count from 0")
+        other = object.__new__(Batches)
+        other.__dict__.update(self.__getstate__())
+        other._next = self._next + part * self._step
+        other._options = replace(self._options, start=other._next)
+        other._step = self._step * parts
+        other._reset()
+        return other
+
+    def state(self) -> dict[str, Any]:
+        """The arguments with which `Dataset.batches` goes on from here, plain JSON values."""
+        state = asdict(replace(self._options, start=self._next))
+        return state | {"fields": list(self._arrays)}
+
+    def __next__(self) -> Batch:
+        if self._process != os.getpid():
+            # The threads that read ahead stayed in the parent.
+            self._reset()
+        if self._running is None:
+            self._running = self._run()
+        batch = next(self._running)
+        self._next += self._step
+        return batch
+
+    def close(self) -> None:
+        """Stop reading ahead; the next batch starts it again."""
+        if isinstance(self._running, Iterator) and hasattr(self._running, "close"):
+            self._running.close()
+        self._running = None
+
+    def _run(self) -> Iterator[Batch]:
+        windowed = self._options.shuffle == "blocks"
+        ahead = min(1, self._options.prefetch) if windowed else self._options.prefetch
+        # What can only be read forwards is read by one thread, in order.
+        in_order = windowed or any(one.sequential for one in self._arrays.values())
+        for loaded in _read_ahead(self._loads(windowed), ahead, 1 if in_order else ahead):
+            yield from loaded.batches()
+            # A window must be gone before the one after the next is begun.
+            del loaded
+
+    def _loads(self, windowed: bool) -> Iterator[Callable[[], _Loaded]]:
+        """What is read at once: a window of batches, or one batch."""
+        size = self._options.batch_size
+        a_piece = self._order.piece // size
+        number = self._next
+        while number < self._end:
+            piece = number // a_piece
+            frames = self._order.frames(piece)
+            own = range(number, min((piece + 1) * a_piece, self._end), self._step)
+            starts = [(one - piece * a_piece) * size for one in own]
+            wanted = [frames[at : at + size] for at in starts]
+            for group in [wanted] if windowed else [[one] for one in wanted]:
+                yield _Load(self._arrays, group)
+            number = own[-1] + self._step
+
+    def __getstate__(self) -> dict[str, Any]:
+        kept = self.__dict__.copy()
+        del kept["_running"], kept["_process"]
+        return kept
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._reset()
+
+
+@dataclass(frozen=True)
+class _Load:
+    """Reads the frames of some batches, forwards."""
+
+    arrays: Mapping[str, LazyArray]
+    wanted: list[Indices]
+
+    def __call__(self) -> _Loaded:
+        frames = self.wanted[0] if len(self.wanted) == 1 else np.sort(np.concatenate(self.wanted))
+        values = {name: one.take(frames) for name, one in self.arrays.items()}
+        return _Loaded({name: one.axis for name, one in self.arrays.items()}, values, self.wanted)
+
+
+@dataclass(frozen=True)
+class _Loaded:
+    """The frames of some batches, ascending; those of a single batch in its own order."""
+
+    axes: dict[str, int]
+    values: Batch
+    wanted: list[Indices]
+
+    def batches(self) -> Iterator[Batch]:
+        if len(self.wanted) == 1:
+            yield {INDEX: self.wanted[0].copy(), **self.values}
+            return
+        frames = np.sort(np.concatenate(self.wanted))
+        for one in self.wanted:
+            places = np.searchsorted(frames, one)
+            yield {INDEX: one.copy()} | {
+                name: np.take(values, places, axis=self.axes[name])
+                for name, values in self.values.items()
+            }
+
+
+def _read_ahead(
+    tasks: Iterator[Callable[[], Result]], ahead: int, threads: int
+) -> Iterator[Result]:
+    """The results of `tasks` in order, up to `ahead` of them finished before they are asked for.
+
+    Tasks are made in the calling thread. The threads end with the iteration; a forked child,
+    which has none of them, waits for none.
+    """
+    if ahead == 0:
+        yield from (task() for task in tasks)
+        return
+    process = os.getpid()
+    executor = ThreadPoolExecutor(threads, thread_name_prefix="ptystore-batches")
+    pending: deque[Future[Result]] = deque()
+    try:
+        for task in tasks:
+            pending.append(executor.submit(task))
+            if len(pending) > ahead:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
+    finally:
+        if os.getpid() == process:
+            executor.shutdown(wait=True, cancel_futures=True)
+
+
+def _bytes_of(array: LazyArray) -> int:
+    total = array.dtype.itemsize
+    for length in array.shape:
+        total *= length
+    return total
+
+
+def _require_random_access(arrays: Mapping[str, LazyArray], shuffle: Shuffle) -> None:
+    forward = [name for name, one in arrays.items() if one.sequential]
+    if forward and shuffle != "none":
+        raise ParameterError(
+            "can only be read forwards, not shuffled",
+            member=forward[0],
+            advice="write the scan to a .zarr or .h5 store first",
+        )
