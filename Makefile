@@ -6,6 +6,9 @@ CONSTRAINTS ?= constraints.txt
 TEST_JOBS   ?= 2
 PYTEST_ARGS ?=
 DEMO_DIR    ?= build/demo
+# Data and results of the benchmarks: about 10 GB with what is written meanwhile.
+BENCH_DIR   ?= build/bench
+BENCH_ARGS  ?=
 
 PYTHON_VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)
 BIN := $(VENV)/bin
@@ -14,7 +17,7 @@ MADE := $(VENV)/.made-$(PYTHON_VERSION)
 INSTALL := $(BIN)/python -m pip --quiet --quiet --disable-pip-version-check \
 	install --constraint $(CONSTRAINTS) --editable
 
-.PHONY: demo test test-full test-oldest lint types check clean
+.PHONY: demo test test-full test-oldest bench bench-quick bench-layout lint types check clean
 .NOTPARALLEL:
 
 demo: $(VENV)/.installed  ## the whole path, from a raw legacy file to a clean one, on made-up data
@@ -30,6 +33,15 @@ test-full: $(VENV)/.installed-test  ## every test, the slow ones at their full s
 
 test-oldest: build/oldest.txt  ## the tests with the lowest versions that pyproject.toml allows
 	@$(MAKE) test VENV=.venv-oldest CONSTRAINTS=build/oldest.txt
+
+bench: $(VENV)/.installed-test  ## ptystore beside its peers; renews the table in benchmarks/README.md
+	$(BIN)/python -m benchmarks --dir "$(BENCH_DIR)" --readme $(BENCH_ARGS)
+
+bench-quick: $(VENV)/.installed-test  ## every benchmark once on tiny data: that none of them rots
+	$(BIN)/python -m benchmarks --dir "$(BENCH_DIR)-quick" --quick $(BENCH_ARGS)
+
+bench-layout: $(VENV)/.installed-test  ## chunk and shard sizes for frames of several sizes
+	$(BIN)/python -m benchmarks.layout_tuning --dir "$(BENCH_DIR)" $(BENCH_ARGS)
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

@@ -51,7 +51,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print(f"\nevery single time is in {base / 'results.json'}")
     if '"failed"' in json.dumps(result):
         raise SystemExit("some runs failed: the table says which")
-    if options.readme:
+    whole = not (options.quick or options.only or options.no_cases or options.no_scaling)
+    if options.readme and whole:
         report.update_between_marks(_README, text)
 
 
@@ -99,7 +100,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--no-cases", action="store_true", help="only the scaling part")
     add("--no-scaling", action="store_true", help="without the scaling part")
     add("--dir", metavar="DIR", help="cache and results (BENCH_DIR, else build/bench)")
-    add("--readme", action="store_true", help="put the table into benchmarks/README.md")
+    add("--readme", action="store_true", help="put a whole run's table into benchmarks/README.md")
     add("--in-process", action="store_true", help="no processes: a check, not a measurement")
     return parser
 

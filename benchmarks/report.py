@@ -86,25 +86,26 @@ def _compared(other: Other, ours: Sequence[Mapping[str, Any]], runs: Runs) -> Ro
     else:
         speeds = [1 / one for one in pairs]
         reached = [f"{1 / ratio:.2f}× as fast ({min(speeds):.2f}–{max(speeds):.2f})"]
-    asked, met = [], []
+    asked: list[str] = []
+    kept: list[bool] = []
     if target.times is not None:
         asked.append(f"≤ {target.times:g}×")
-        met.append(ratio <= target.times)
+        kept.append(ratio <= target.times)
     if target.faster is not None:
         asked.append(f"≥ {target.faster:g}×")
-        met.append(1 / ratio >= target.faster)
+        kept.append(1 / ratio >= target.faster)
     if target.memory is not None:
         part = _peak(ours) / _peak(theirs)
         reached.append(f"{part:.2f}× its memory")
         asked.append(f"≤ {target.memory:.2f}×")
-        met.append(part <= target.memory)
+        kept.append(part <= target.memory)
     if all("stored_bytes" in one for one in (*ours, *theirs)):
         size = _middle(ours, "stored_bytes") / _middle(theirs, "stored_bytes")
         reached.append(f"{size:.3f}× its size")
         if target.size is not None:
             asked.append(f"≤ {target.size:g}×")
-            met.append(size <= target.size)
-    return (", ".join(reached), ", ".join(asked), ", ".join(map(_verdict, met)))
+            kept.append(size <= target.size)
+    return (", ".join(reached), ", ".join(asked), ", ".join(map(_verdict, kept)))
 
 
 def _peak(runs: Sequence[Mapping[str, Any]]) -> float:

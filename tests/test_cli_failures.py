@@ -19,7 +19,7 @@ from typer.testing import CliRunner, Result
 import ptystore
 from ptystore_cli.app import app
 from ptystore_cli.options import parse_size
-from ptystore_cli.terminal import format_bytes, printable
+from ptystore_cli.terminal import format_bytes, printable, table
 
 SOURCES = [
     str(Path(module.__file__ or "").parents[1])
@@ -50,7 +50,9 @@ def command(code: str, *words: object) -> list[str]:
 
 
 def environment() -> dict[str, str]:
-    return os.environ | {"PYTHONPATH": os.pathsep.join(SOURCES)}
+    # Buffered, as a user has it: a small output fails only when it is flushed.
+    buffered = {key: value for key, value in os.environ.items() if key != "PYTHONUNBUFFERED"}
+    return buffered | {"PYTHONPATH": os.pathsep.join(SOURCES)}
 
 
 @pytest.fixture
@@ -155,6 +157,7 @@ def test_markup_in_names_is_text(tmp_path: Path) -> None:
     path = tmp_path / "raw.npz"
     np.savez(path, x=np.ones(3), _metadata=np.array('{"physics_parameters": {"N": "[red]:x:"}}'))
     assert "[red]:x:" in run("info", path).stdout
+    assert "[red]:x:[/red] [/]" in table(["field"], [["[red]:x:[/red] [/]"]])
 
 
 def test_printable() -> None:

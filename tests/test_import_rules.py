@@ -24,12 +24,12 @@ LAYERS: list[tuple[str, set[str]]] = [
     ("free", {"errors", "version"}),
     ("free", {"strict_json", "contract", "metadata", "layout", "roles", "process_lock"}),
     ("free", {"phantom", "forward", "spacing"}),
-    ("free", {"lazy_array", "buffered_array", "indexing", "dataset", "content_digest", "positions", "patch_windows", "conversions", "recipes"}),
+    ("free", {"lazy_array", "buffered_array", "indexing", "dataset", "content_digest", "positions", "patch_windows", "conversions", "recipes", "epoch_order", "batches", "to_xarray", "xarray_array"}),
     ("free", {"execute"}),
     ("apart", {"formats", "transforms", "overlap", "problems"}),
     ("free", {"api"}),
     ("free", {"study", "study_hub", "study_plan", "study_report"}),
-    ("apart", {"batches", "demo_scan"}),
+    ("apart", {"torch", "demo_scan"}),
     ("apart", {FRONT_DOOR}),
 ]
 LAYER_OF = {unit: level for level, (_, units) in enumerate(LAYERS) for unit in units}

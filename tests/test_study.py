@@ -32,6 +32,12 @@ PHASE_D = ["train.zarr", "train.npz", "test.zarr", "test.npz", "metrics.json"]
 RECORDS = ["simulate", "canonicalize_dataset", "generate_patches", "train_test_split"]
 
 
+@pytest.fixture(autouse=True)
+def _no_waiting_for_the_disk(monkeypatch):
+    """That files are made durable is tested with the formats; here it would be most of the time."""
+    monkeypatch.setattr("os.fsync", lambda descriptor: None)
+
+
 @pytest.fixture
 def base(tmp_path):
     return save_base(tmp_path / "recon.npz")

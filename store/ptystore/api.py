@@ -198,13 +198,20 @@ def digest(
 
 
 def verify(
-    path: PathLike, *, jobs: int | None = None, progress: Progress | None = None
+    path: PathLike,
+    *,
+    fast: bool = False,
+    jobs: int | None = None,
+    progress: Progress | None = None,
 ) -> VerifyReport:
     """Check a store or file against everything that it records of itself.
 
-    Damage is in the report, not raised. Raises `InputError` for what is no scan at all.
+    Every file is compared with the manifest (length and CRC32C), every chunk decoded, every
+    digest computed; `fast` compares lengths and headers only. `progress` is called as by
+    `write`. Damage is in the report, not raised. Raises `InputError` for what is no scan at
+    all, `StorageError` where the system can't read.
     """
-    return verify_path(Path(path), WriteOptions(jobs=jobs), progress=progress)
+    return verify_path(Path(path), WriteOptions(jobs=jobs), fast=fast, progress=progress)
 
 
 def dataset_of(
@@ -225,8 +232,10 @@ def dataset_of(
         axis = axes[name]
         role: Literal["global", "per_frame"] = "global" if axis is None else "per_frame"
         given = normalise((attrs or {}).get(name, {}))
-        if name in DIFFRACTION_NAMES and "signal" not in given:
-            given = standard_attrs(name, signal_of(one.dtype, metadata)) | given
+        signal = None
+        if name in DIFFRACTION_NAMES:
+            signal = given.get("signal") or signal_of(one.dtype, metadata)
+        given = standard_attrs(name, signal) | given
         fields[name] = memory_field(name, one, role, axis=axis or 0, attrs=given)
     return Dataset(fields, metadata)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from typing import Any, TypeVar
@@ -15,7 +15,7 @@ from ptystore.epoch_order import EpochOrder, Shuffle
 from ptystore.errors import ParameterError
 from ptystore.lazy_array import Array, CachedArray, Indices, LazyArray
 
-__all__ = ["INDEX", "BatchOptions", "Batches"]
+__all__ = ["INDEX", "BatchOptions", "Batches", "kept_if_small"]
 
 #: The key of a batch under which the indices of its frames are.
 INDEX = "index"
@@ -72,10 +72,7 @@ class Batches(Iterator[Batch]):
 
     def __init__(self, arrays: Mapping[str, LazyArray], shard: int, options: BatchOptions) -> None:
         self._options = options
-        self._arrays = {
-            name: CachedArray(one) if _bytes_of(one) <= _KEPT_BYTES else one
-            for name, one in arrays.items()
-        }
+        self._arrays = {name: kept_if_small(one) for name, one in arrays.items()}
         _require_random_access(self._arrays, options.shuffle)
         first = next(iter(arrays.values()))
         count = first.shape[first.axis]
@@ -96,7 +93,7 @@ class Batches(Iterator[Batch]):
         self._reset()
 
     def _reset(self) -> None:
-        self._running: Iterator[Batch] | None = None
+        self._running: Generator[Batch, None, None] | None = None
         self._process = os.getpid()
 
     @property
@@ -137,41 +134,17 @@ class Batches(Iterator[Batch]):
             # The threads that read ahead stayed in the parent.
             self._reset()
         if self._running is None:
-            self._running = self._run()
+            numbers = range(self._next, self._end, self._step)
+            self._running = _run(self._arrays, self._order, numbers, self._options.prefetch)
         batch = next(self._running)
         self._next += self._step
         return batch
 
     def close(self) -> None:
         """Stop reading ahead; the next batch starts it again."""
-        if isinstance(self._running, Iterator) and hasattr(self._running, "close"):
+        if self._running is not None:
             self._running.close()
         self._running = None
-
-    def _run(self) -> Iterator[Batch]:
-        windowed = self._options.shuffle == "blocks"
-        ahead = min(1, self._options.prefetch) if windowed else self._options.prefetch
-        # What can only be read forwards is read by one thread, in order.
-        in_order = windowed or any(one.sequential for one in self._arrays.values())
-        for loaded in _read_ahead(self._loads(windowed), ahead, 1 if in_order else ahead):
-            yield from loaded.batches()
-            # A window must be gone before the one after the next is begun.
-            del loaded
-
-    def _loads(self, windowed: bool) -> Iterator[Callable[[], _Loaded]]:
-        """What is read at once: a window of batches, or one batch."""
-        size = self._options.batch_size
-        a_piece = self._order.piece // size
-        number = self._next
-        while number < self._end:
-            piece = number // a_piece
-            frames = self._order.frames(piece)
-            own = range(number, min((piece + 1) * a_piece, self._end), self._step)
-            starts = [(one - piece * a_piece) * size for one in own]
-            wanted = [frames[at : at + size] for at in starts]
-            for group in [wanted] if windowed else [[one] for one in wanted]:
-                yield _Load(self._arrays, group)
-            number = own[-1] + self._step
 
     def __getstate__(self) -> dict[str, Any]:
         kept = self.__dict__.copy()
@@ -183,34 +156,68 @@ class Batches(Iterator[Batch]):
         self._reset()
 
 
+def _run(
+    arrays: Mapping[str, LazyArray], order: EpochOrder, numbers: range, prefetch: int
+) -> Generator[Batch, None, None]:
+    """The batches of these numbers. It knows nothing of the `Batches` that owns it, so that
+    both end as soon as nobody refers to that one."""
+    windowed = order.shuffle == "blocks"
+    ahead = min(1, prefetch) if windowed else prefetch
+    # What can only be read forwards is read by one thread, in order.
+    in_order = windowed or any(one.sequential for one in arrays.values())
+    loads = _loads(arrays, order, numbers, windowed)
+    for loaded in _read_ahead(loads, ahead, 1 if in_order else ahead):
+        yield from loaded.batches()
+        # A window must be gone before the one after the next is begun.
+        del loaded
+
+
+def _loads(
+    arrays: Mapping[str, LazyArray], order: EpochOrder, numbers: range, windowed: bool
+) -> Iterator[_Load]:
+    """What is read at once: a window of batches, or one batch."""
+    a_piece = order.piece // order.batch_size
+    while numbers:
+        piece = numbers[0] // a_piece
+        frames = order.frames(piece)
+        inside = len(range(numbers[0], min((piece + 1) * a_piece, numbers.stop), numbers.step))
+        own, numbers = numbers[:inside], numbers[inside:]
+        begins = [(number - piece * a_piece) * order.batch_size for number in own]
+        wanted = [frames[at : at + order.batch_size] for at in begins]
+        for group in [wanted] if windowed else [[one] for one in wanted]:
+            yield _Load(arrays, group)
+
+
 @dataclass(frozen=True)
 class _Load:
-    """Reads the frames of some batches, forwards."""
+    """Reads the frames of some batches: forwards, or a single batch in its own order."""
 
     arrays: Mapping[str, LazyArray]
     wanted: list[Indices]
 
     def __call__(self) -> _Loaded:
-        frames = self.wanted[0] if len(self.wanted) == 1 else np.sort(np.concatenate(self.wanted))
+        alone = len(self.wanted) == 1
+        frames = self.wanted[0] if alone else np.sort(np.concatenate(self.wanted))
         values = {name: one.take(frames) for name, one in self.arrays.items()}
-        return _Loaded({name: one.axis for name, one in self.arrays.items()}, values, self.wanted)
+        axes = {name: one.axis for name, one in self.arrays.items()}
+        return _Loaded(self.wanted, frames, values, axes)
 
 
 @dataclass(frozen=True)
 class _Loaded:
-    """The frames of some batches, ascending; those of a single batch in its own order."""
+    """The values of some batches, at `frames`."""
 
-    axes: dict[str, int]
-    values: Batch
     wanted: list[Indices]
+    frames: Indices
+    values: Batch
+    axes: dict[str, int]
 
     def batches(self) -> Iterator[Batch]:
         if len(self.wanted) == 1:
-            yield {INDEX: self.wanted[0].copy(), **self.values}
+            yield {INDEX: self.frames.copy(), **self.values}
             return
-        frames = np.sort(np.concatenate(self.wanted))
         for one in self.wanted:
-            places = np.searchsorted(frames, one)
+            places = np.searchsorted(self.frames, one)
             yield {INDEX: one.copy()} | {
                 name: np.take(values, places, axis=self.axes[name])
                 for name, values in self.values.items()
@@ -241,6 +248,11 @@ def _read_ahead(
     finally:
         if os.getpid() == process:
             executor.shutdown(wait=True, cancel_futures=True)
+
+
+def kept_if_small(array: LazyArray) -> LazyArray:
+    """The array itself, or a small one in a form that reads it once and keeps it."""
+    return CachedArray(array) if _bytes_of(array) <= _KEPT_BYTES else array
 
 
 def _bytes_of(array: LazyArray) -> int:

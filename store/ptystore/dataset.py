@@ -4,17 +4,27 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 
 from ptystore.contract import DIFFRACTION_NAMES
-from ptystore.errors import InputError
+from ptystore.errors import InputError, ParameterError
 from ptystore.indexing import read_indexed
-from ptystore.lazy_array import Array, Indices, LazyArray, MemoryArray, read_all
+from ptystore.layout import plan
+from ptystore.lazy_array import Array, LazyArray, MemoryArray, read_all
 from ptystore.metadata import InputRef, Metadata, Transformation
+
+if TYPE_CHECKING:
+    import dask.array
+    import xarray
+
+    from ptystore.batches import Batches
+    from ptystore.epoch_order import Shuffle
 
 __all__ = ["Check", "Dataset", "Field", "Recipe", "Role", "Source", "Storage", "memory_field"]
 
@@ -91,6 +101,13 @@ class Field:
         for length in self.shape:
             total *= length
         return total
+
+    @property
+    def shard_shape(self) -> tuple[int, ...]:
+        """What is stored in one file, or would be: the piece to read at once in a long pass."""
+        if self.storage is not None and self.storage.shard_shape is not None:
+            return self.storage.shard_shape
+        return plan(self.shape, self.dtype.itemsize, self.array.axis).shard_shape
 
     @property
     def frame_axis(self) -> int | None:
@@ -201,14 +218,123 @@ class Dataset(Mapping[str, Field]):
         """Uncompressed bytes of all fields."""
         return sum(one.nbytes for one in self.values())
 
-    def take(self, indices: Indices) -> dict[str, Array]:
-        """All per-frame fields at the given frames, as arrays."""
-        wanted = np.asarray(indices)
-        return {
-            one.name: one[(slice(None),) * one.array.axis + (wanted,)]
-            for one in self.values()
-            if one.role == "per_frame"
-        }
+    def take(self, indices: npt.ArrayLike) -> dict[str, Array]:
+        """All per-frame fields at the given frames, read at the same time.
+
+        Each is what indexing that field along its frame axis gives. Up to eight threads read;
+        they end with the call. Raises `IndexError` as numpy does.
+        """
+        wanted = np.asarray(indices, None if np.size(indices) else np.int64)
+        fields = [one for one in self.values() if one.role == "per_frame"]
+        if not fields:
+            return {}
+        with ThreadPoolExecutor(
+            min(8, len(fields)), thread_name_prefix="ptystore-take"
+        ) as executor:
+            keys = [(*[slice(None)] * one.array.axis, wanted) for one in fields]
+            values = executor.map(Field.__getitem__, fields, keys)
+            return dict(zip((one.name for one in fields), values, strict=True))
+
+    def batches(
+        self,
+        batch_size: int,
+        fields: Iterable[str] | None = None,
+        *,
+        shuffle: Shuffle = "none",
+        seed: int = 0,
+        epoch: int = 0,
+        rank: int = 0,
+        world_size: int = 1,
+        drop_last: bool = False,
+        prefetch: int = 2,
+        start: int = 0,
+        buffer_bytes: int = 64 << 20,
+    ) -> Batches:
+        """One epoch of the scan in batches: dicts of arrays, read ahead while you compute.
+
+        A batch has the per-frame `fields` (all of them by default), `batch_size` frames along
+        each one's frame axis, and under ``"index"`` those frames' indices, int64.
+
+        Parameters
+        ----------
+        shuffle : ``"none"`` keeps the order of the scan. ``"blocks"`` reads the shards in
+            random order, each of them forwards, and permutes the frames within windows of as
+            many frames as fit `buffer_bytes`: a frame mixes with those of the few shards that
+            share its window (four, for small frames alone), and those are from anywhere in
+            the scan. It is nearly as fast as reading in order. ``"full"`` is a random
+            permutation of all frames, through random reads.
+        seed, epoch : the order depends on these and on the number of frames, for ``"blocks"``
+            on the shards' length, `batch_size`, `rank`, `world_size` and `buffer_bytes` too;
+            never on `prefetch`, the machine or a library's version.
+        rank, world_size : the epoch's order is cut into `world_size` parts that differ by one
+            frame at most; this iteration is part `rank`. No frame is in two, none is missing.
+        drop_last : leave out what remains after the last full batch of the smallest part, so
+            that all batches are full and all ranks have the same number of them. Without it
+            the last batch is smaller, and one rank may have a batch more than another.
+        prefetch : batches that are ready before they are asked for; with ``"blocks"`` it is
+            a window. 0 reads when asked, without a thread.
+        start : the batches of this rank to skip, without reading them. The result's
+            ``state()`` has the arguments that go on from where it is.
+        buffer_bytes : the size of a window of ``"blocks"``, of which there are two in memory.
+
+        Raises `ParameterError` (a `ValueError`) for arguments that make no sense and for
+        shuffling a deflated NPZ member, which can only be read forwards.
+        """
+        from ptystore.batches import INDEX, Batches, BatchOptions
+
+        per_frame = {one.name: one for one in self.values() if one.role == "per_frame"}
+        names = tuple(per_frame) if fields is None else tuple(fields)
+        for name in names:
+            if name not in per_frame:
+                known = ", ".join(per_frame)
+                raise ParameterError(f"no per-frame field {name!r}; there are {known}")
+        if not names:
+            raise ParameterError("there is no per-frame field to make batches of", file=self.file)
+        if INDEX in names:
+            raise ParameterError(
+                "is what the frames' own indices are called in a batch",
+                member=INDEX,
+                advice="give the fields that are wanted, without this one",
+            )
+        options = BatchOptions(
+            batch_size,
+            names,
+            shuffle,
+            seed,
+            epoch,
+            rank,
+            world_size,
+            drop_last,
+            prefetch,
+            start,
+            buffer_bytes,
+        )
+        chosen = [per_frame[name] for name in names]
+        widest = max(chosen, key=lambda one: one.nbytes)
+        arrays = {one.name: one.array for one in chosen}
+        return Batches(arrays, widest.shard_shape[widest.array.axis], options)
+
+    def to_xarray(self, *, chunked: bool = True) -> xarray.Dataset:
+        """The scan as an `xarray.Dataset` that reads when values are asked for.
+
+        Variables have the names of the contract's dimensions and the fields' attributes; the
+        metadata document is the attribute ``metadata``. They are dask arrays whose chunks are
+        the shards, or, not `chunked`, xarray's own lazy arrays, which need no dask.
+
+        Raises `ImportError` naming the extra to install.
+        """
+        from ptystore.to_xarray import to_xarray
+
+        return to_xarray(self, chunked)
+
+    def to_dask(self) -> dict[str, dask.array.Array]:
+        """All fields by name as dask arrays whose chunks are the shards, read when computed.
+
+        Raises `ImportError` naming the extra to install.
+        """
+        from ptystore.to_xarray import to_dask
+
+        return to_dask(self)
 
     def require(self, name: str, what_for: str) -> Field:
         """The field `name`, or an `InputError` that says what needs it."""

@@ -29,6 +29,10 @@ def read_indexed(array: LazyArray, key: Any) -> Any:
         else:
             block = array.take(np.arange(start, stop, step, dtype=np.int64))
         entries[place] = slice(None)
+    elif np.ndim(wanted) == 1 and all(isinstance(e, slice) for e in _without(entries, place)):
+        # Frames alone, in any order: nothing is left to put in order.
+        block = array.take(_checked(wanted, rows, array.axis))
+        entries[place] = slice(None)
     else:
         needed, inverse = np.unique(_checked(wanted, rows, array.axis), return_inverse=True)
         block = array.take(needed)
@@ -88,6 +92,10 @@ def _position_of_axis(entries: list[Any], axis: int) -> int:
     """Where in `entries` the entry for `axis` is: each names one axis, but for `None`."""
     places = [at for at, entry in enumerate(entries) if entry is not None]
     return places[axis]
+
+
+def _without(entries: list[Any], place: int) -> list[Any]:
+    return [entry for at, entry in enumerate(entries) if at != place]
 
 
 def _checked(wanted: Any, rows: int, axis: int) -> Indices:

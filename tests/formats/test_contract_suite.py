@@ -246,31 +246,31 @@ def frames_field(form: Format, folder: Path) -> tuple[Dataset, Array]:
     return ptystore.open(path), frames
 
 
-KEYS: list[Any] = [
-    0,
-    -1,
-    np.int64(5),
-    slice(3, 30),
-    slice(None, None, -3),
-    slice(30, 5, -7),
-    slice(9, 9),
-    [],
-    [36, 0, 7, 7, -2],
-    np.array([[1, 2], [36, 0]]),
-    np.arange(37) % 5 == 0,
-    np.zeros(37, bool),
-    [True] * 37,
-    (Ellipsis, 4),
-    (None, 3, Ellipsis, None),
-    (slice(2, 20, 4), 5, slice(None, None, -1)),
-    ([5, 3], [1, 2], [0, 49]),
-    (slice(None), [3, 1], 0),
-    (),
-    Ellipsis,
-]
+KEYS: dict[str, Any] = {
+    "int": 0,
+    "last": -1,
+    "numpy int": np.int64(5),
+    "slice": slice(3, 30),
+    "backwards": slice(None, None, -3),
+    "part backwards": slice(30, 5, -7),
+    "empty slice": slice(9, 9),
+    "empty list": [],
+    "list": [36, 0, 7, 7, -2],
+    "2-D indices": np.array([[1, 2], [36, 0]]),
+    "mask": np.arange(37) % 5 == 0,
+    "empty mask": np.zeros(37, bool),
+    "full mask": [True] * 37,
+    "ellipsis first": (Ellipsis, 4),
+    "new axes": (None, 3, Ellipsis, None),
+    "mixed": (slice(2, 20, 4), 5, slice(None, None, -1)),
+    "points": ([5, 3], [1, 2], [0, 49]),
+    "list on another axis": (slice(None), [3, 1], 0),
+    "nothing": (),
+    "ellipsis": Ellipsis,
+}
 
 
-@pytest.mark.parametrize("key", KEYS, ids=str)
+@pytest.mark.parametrize("key", KEYS.values(), ids=KEYS)
 def test_indexing_is_numpys(frames_field: tuple[Dataset, Array], key: Any) -> None:
     dataset, frames = frames_field
     found = dataset["diffraction"][key]

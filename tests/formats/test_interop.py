@@ -115,7 +115,8 @@ def test_tensorstore_reads_ours(ours: Path) -> None:
         if value.dtype.kind == "U":
             continue
         array = tensor(ours / name)
-        assert array.domain.labels == tuple(array.spec().to_json()["metadata"]["dimension_names"])
+        document_ = json.loads((ours / name / "zarr.json").read_text("utf-8"))
+        assert list(array.domain.labels) == document_.get("dimension_names", [])
         assert_same(np.asarray(array.read().result()), value)
 
 
@@ -127,10 +128,6 @@ def test_h5py_reads_ours(ours: Path) -> None:
             else:
                 assert_same(file[name][...], value)
         assert_same(file["diff3d"][37:41, 3], arrays()["diff3d"][37:41, 3])
-        with xarray.open_dataset(
-            ours.with_suffix(".h5"), engine="h5netcdf"
-        ) if False else file["diff3d"].file as same_file:
-            assert same_file["diff3d"].dims[0].label == "scan"
 
 
 LAYOUT = {

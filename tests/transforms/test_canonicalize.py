@@ -162,7 +162,7 @@ def test_flips_and_dtypes(flipx: bool, flipy: bool, keep_dtypes: bool) -> None:
     arrays |= {
         "xcoords": arrays["xcoords"].astype(np.float32),
         "xcoords_start": np.arange(6, dtype=np.int32),
-        "ycoords_start": np.arange(6, dtype=np.uint8),
+        "ycoords_start": np.arange(6, dtype=np.int16),
         "dark": np.arange(12, dtype=np.uint16).reshape(3, 4),
         "gain": np.arange(6, dtype=np.uint16),
         "small": np.arange(4, dtype=np.uint8),

@@ -94,7 +94,10 @@ def test_blocks_workers_and_order_change_nothing(signal, tmp_path, monkeypatch):
     assert len({one.digest for one in reports}) == 1
     for name in ("one.zarr", "three.npz", "two.h5"):
         assert np.array_equal(ptystore.open(tmp_path / name)["diffraction"].values(), whole)
-    monkeypatch.setattr(f"{MODULE}._PASS_BYTES", 50_000)  # three frames at once
+    scale = made()["diffraction"].attrs["amplitude_scale"]
+    for rows in (1, 7, 13, 32, 3):
+        monkeypatch.setattr(f"{MODULE}._PASS_BYTES", rows * 16 * 32 * 32)
+        assert made()["diffraction"].attrs["amplitude_scale"] == scale
     array = made()["diffraction"].array
     parts = [array.read(start, min(start + 7, 100)) for start in range(91, -1, -7)]
     parts.append(array.read(98, 100))

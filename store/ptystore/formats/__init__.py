@@ -51,6 +51,7 @@ __all__ = [
     "kind_of_source",
     "open_dataset",
     "plan_write",
+    "read_contents",
     "size_on_disk",
     "write_dataset",
 ]
@@ -140,12 +141,13 @@ def open_dataset(path: Path, options: ReadOptions | None = None) -> Dataset:
     """The scan in `path`, lazily: only headers are read."""
     options = options or ReadOptions()
     try:
-        return assemble(path, _contents(path, options), options)
+        return assemble(path, read_contents(path, options), options)
     except PtystoreError as error:
         raise error.located(file=path) from error.__cause__
 
 
-def _contents(path: Path, options: ReadOptions) -> Contents:
+def read_contents(path: Path, options: ReadOptions) -> Contents:
+    """What the file holds, before roles are decided and virtual fields are built."""
     kind = kind_of_source(path)
     if kind == "npz":
         from ptystore.formats.npz_reader import read_npz

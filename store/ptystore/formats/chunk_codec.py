@@ -10,10 +10,13 @@ from numcodecs import blosc
 
 from ptystore.lazy_array import Array
 
-__all__ = ["BLOSC", "ChunkError", "checked", "crc32c", "decode", "encode", "with_checksum"]
+__all__ = ["BLOSC", "BLOSC_RATIO", "ChunkError", "checked", "crc32c", "decode", "encode", "with_checksum"]
 
 #: The compressor's settings in the words of the Zarr v3 `blosc` codec.
 BLOSC: dict[str, Any] = {"cname": "lz4", "clevel": 5, "shuffle": "bitshuffle", "blocksize": 0}
+
+#: More than what it makes of zeros, 248:1; an array announced to be larger is not there.
+BLOSC_RATIO = 512
 
 # Blosc's header: the sizes of the values and of the whole chunk, from byte 4 and 12 on.
 _SIZES = struct.Struct("<4xI4xI")

@@ -21,7 +21,7 @@ from ptystore.formats.chunk_codec import ChunkError, decode
 from ptystore.layout import Layout
 from ptystore.lazy_array import Array, Indices, LazyBase
 
-__all__ = ["ChunkedArray", "Span", "chunks_of", "neighbours"]
+__all__ = ["ChunkedArray", "DamagedRows", "Span", "chunks_of", "neighbours"]
 
 #: A chunk and where its bytes lie: (chunk, offset, length).
 Span = tuple[int, int, int]
@@ -75,6 +75,13 @@ class Picks:
         return cls(chunk_of[first].tolist(), begins.tolist(), rows, targets, whole.tolist())
 
 
+class DamagedRows(IntegrityError):
+    """Damage in some rows of an array."""
+
+    #: The first row, the last, and what is wrong with them; None once it was pickled.
+    found: tuple[int, int, str] | None = None
+
+
 class ChunkedArray(LazyBase):
     """One array of a store in chunks of whole rows, random access, checked when read."""
 
@@ -85,6 +92,11 @@ class ChunkedArray(LazyBase):
         self.shape = layout.shape
         self.axis = layout.axis
         self.dtype = dtype
+
+    @property
+    def layout(self) -> Layout:
+        """How the array is cut in its file."""
+        return self._layout
 
     def stored(self, chunks: Sequence[int]) -> Iterator[tuple[int, memoryview]]:
         """The encoded bytes of ascending `chunks`, each with its number, checksum compared.
@@ -133,7 +145,7 @@ class ChunkedArray(LazyBase):
         """Decode `chunks` into `out`, which holds the rows `start` to `stop`."""
         rows = self._layout.chunk_rows
         in_place = self.axis == 0 and bool(self.shape)
-        target = np.moveaxis(out, self.axis, 0) if self.shape else out
+        target = np.moveaxis(out, self.axis, 0) if self.shape else out.reshape(1)
         values, values_rows = self._scratch()
         for chunk, data in self.stored(chunks):
             first, last = chunk * rows, (chunk + 1) * rows
@@ -167,7 +179,7 @@ class ChunkedArray(LazyBase):
     def _scratch(self) -> tuple[Array, Array]:
         """Room for one chunk, and the same seen with its rows first."""
         values = np.empty(self._layout.chunk_shape, self.dtype)
-        return values, np.moveaxis(values, self.axis, 0) if self.shape else values
+        return values, np.moveaxis(values, self.axis, 0) if self.shape else values.reshape(1)
 
     def _decode(self, chunk: int, data: memoryview, out: Array) -> None:
         try:
@@ -175,16 +187,18 @@ class ChunkedArray(LazyBase):
         except ChunkError as error:
             raise self.damage(str(error), chunk, chunk + 1) from error
 
-    def damage(self, reason: str, first_chunk: int, last_chunk: int) -> IntegrityError:
+    def damage(self, reason: str, first_chunk: int, last_chunk: int) -> DamagedRows:
         """The error for the chunks `first_chunk` up to, not including, `last_chunk`."""
         rows = self._layout.chunk_rows
         first, last = first_chunk * rows, min(last_chunk * rows, self._layout.rows) - 1
-        return IntegrityError(
+        error = DamagedRows(
             f"frames {first} to {last}: {reason}",
             file=self._store,
             member=self._name,
             advice="run ptystore verify for the whole extent of the damage",
         )
+        error.found = (first, last, reason)
+        return error
 
 
 def neighbours(spans: Iterable[Span], limit: int = 1 << 62) -> Iterator[list[Span]]:

@@ -31,12 +31,19 @@ class ChunkTable:
     crcs: Array
 
     @classmethod
-    def of(cls, spans: Iterable[tuple[int, int, int]], crcs: Array) -> ChunkTable:
-        """From (chunk, offset, length) triples in any order."""
-        return cls({chunk: (offset, length) for chunk, offset, length in spans}, crcs)
+    def of(cls, spans: Iterable[tuple[int, int, int]], crcs: Array, count: int) -> ChunkTable:
+        """From (chunk, offset, length) triples in any order, for an array of `count` chunks.
+
+        Raises ValueError where there are more of either than that. Fewer chunks are damage of
+        just those frames, told when they are read.
+        """
+        found = {chunk: (offset, length) for chunk, offset, length in spans}
+        if crcs.shape != (count,) or len(found) > count:
+            raise ValueError(f"{len(found)} chunks and checksums {crcs.shape} for {count} chunks")
+        return cls(found, crcs)
 
 
-TableReader = Callable[[Path, str, int, int], ChunkTable]
+TableReader = Callable[[Path, str, Layout], ChunkTable]
 
 
 class DirectChunks(ChunkedArray):
@@ -66,16 +73,18 @@ class DirectChunks(ChunkedArray):
     def _found(self) -> ChunkTable:
         with self._lock:
             if self._table is None:
-                self._table = self._read_table(
-                    self._source.path, self._name, self.axis, self._layout.chunk_rows
-                )
+                self._table = self._read_table(self._source.path, self._name, self._layout)
             return self._table
+
+    def prepare(self, scratch: Path | None) -> None:
+        """Find the chunks now."""
+        self._found()
 
     def stored(self, chunks: Sequence[int]) -> Iterator[tuple[int, memoryview]]:
         table = self._found()
         spans = []
         for chunk in chunks:
-            if chunk not in table.spans or chunk >= len(table.crcs):
+            if chunk not in table.spans:
                 raise self.damage("the chunk is missing", chunk, chunk + 1)
             spans.append((chunk, *table.spans[chunk]))
         for run in neighbours(spans, _RUN_BYTES):

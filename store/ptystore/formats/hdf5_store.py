@@ -21,13 +21,14 @@ import numpy as np
 
 from ptystore.contract import dimension_names
 from ptystore.dataset import Dataset, Field, Storage
-from ptystore.errors import InputError, IntegrityError, PtystoreError
+from ptystore.errors import DamagedInputError, InputError, IntegrityError, PtystoreError
 from ptystore.formats.assemble import Contents, FieldNotes, RawArray, ReadOptions
 from ptystore.formats.attributes import RootNote, metadata_from_bytes, metadata_to_text
 from ptystore.formats.chunk_codec import BLOSC, encode
 from ptystore.formats.chunked_array import chunks_of
 from ptystore.formats.foreign import foreign_metadata, json_attrs, supported_dtype
 from ptystore.formats.hdf5_chunks import ChunkTable, DirectChunks
+from ptystore.formats.hdf5_nodes import check_size, has_node, own_node, require_filters
 from ptystore.formats.publish import storage_error
 from ptystore.formats.source_file import SourceFile
 from ptystore.formats.text import checked_text, text_from_utf8, utf8_from_text
@@ -41,9 +42,12 @@ __all__ = ["Hdf5Sink", "is_our_hdf5", "read_hdf5"]
 
 OWN_GROUP = "__ptystore__"
 
+# What h5py, numpy and our own checks raise for a file that is not what it claims to be.
+_MALFORMED = (LookupError, TypeError, ValueError, AttributeError, OSError, RuntimeError)
+
 
 @contextmanager
-def _opened(path: Path) -> Iterator[h5py.File]:
+def _opened(path: Path, member: str | None = None) -> Iterator[h5py.File]:
     """An HDF5 file for reading; whatever the library says becomes one line."""
     try:
         with h5py.File(path, "r", locking="best-effort") as file:
@@ -52,24 +56,25 @@ def _opened(path: Path) -> Iterator[h5py.File]:
         raise
     except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
         text = str(error)
-        if "lock" in text:
+        if "unable to lock file" in text:
             raise InputError(
                 "is locked: another program has it open for writing",
                 file=path,
                 advice="close it there, or set HDF5_USE_FILE_LOCKING=FALSE if nothing writes it",
             ) from error
-        if "filter" in text:
-            raise InputError(
-                f"needs a compression filter that is not installed: {text}", file=path
+        if "filter returned failure" in text:
+            raise DamagedInputError(
+                "its data are damaged: they can't be decoded", file=path, member=member
             ) from error
-        raise InputError(f"is no HDF5 file that can be read: {text}", file=path) from error
+        reason = "is no HDF5 file that can be read" if member is None else "can't be read"
+        raise InputError(f"{reason}: {text}", file=path, member=member) from error
 
 
 def is_our_hdf5(path: Path) -> bool:
     """Whether ptystore wrote the file."""
     try:
         with _opened(path) as file:
-            return f"{OWN_GROUP}/note" in file
+            return has_node(file, OWN_GROUP, "note")
     except PtystoreError:
         return False
 
@@ -233,13 +238,13 @@ def read_hdf5(path: Path, options: ReadOptions) -> Contents:
     """
     source = SourceFile(path)
     with _opened(path) as file:
-        if f"{OWN_GROUP}/note" not in file:
+        if not has_node(file, OWN_GROUP, "note"):
             return _foreign(path, file, options)
         try:
             return _ours(path, source, file)
         except PtystoreError as error:
             raise error.located(file=path) from error.__cause__
-        except (KeyError, TypeError, ValueError, AttributeError, OSError, RuntimeError) as error:
+        except _MALFORMED as error:
             raise IntegrityError(f"is not what ptystore writes: {error}", file=path) from error
 
 
@@ -252,11 +257,12 @@ def _checked_text(path: Path, stored: h5py.Dataset) -> str:
 
 
 def _ours(path: Path, source: SourceFile, file: h5py.File) -> Contents:
-    document = json.loads(_checked_text(path, file[f"{OWN_GROUP}/note"]))
+    document = json.loads(_checked_text(path, own_node(file, OWN_GROUP, "note")))
     note = RootNote.from_json(document, file=path)
     arrays, notes = {}, {}
     for name, entry in note.fields.items():
-        stored = file[name]
+        stored = own_node(file, name)
+        check_size(stored, entry.dtype)
         axis = entry.frame_axis or 0
         shape = tuple(int(n) for n in stored.shape)
         notes[name] = FieldNotes(entry.frame_axis, document["attrs"][name], entry.digest)
@@ -275,8 +281,9 @@ def _ours(path: Path, source: SourceFile, file: h5py.File) -> Contents:
         arrays[name] = RawArray(shape, entry.dtype, partial(_as_is, array), storage)
     metadata = None
     if METADATA_MEMBER in file:
-        text = _checked_text(path, file[METADATA_MEMBER])
-        base64 = file[METADATA_MEMBER].attrs.get("encoding") == "base64"
+        stored = own_node(file, METADATA_MEMBER)
+        text = _checked_text(path, stored)
+        base64 = stored.attrs.get("encoding") == "base64"
         metadata = metadata_from_bytes(text, file=path) if base64 else Metadata.from_json(text)
     return Contents(arrays, metadata, notes, note.digest, note.virtual)
 
@@ -286,22 +293,29 @@ def _as_is(array: LazyBase, axis: int) -> LazyBase:
     return array
 
 
-def _read_table(path: Path, name: str, axis: int, chunk_rows: int) -> ChunkTable:
+def _read_table(path: Path, name: str, layout: Layout) -> ChunkTable:
     """Where the chunks of an array lie, from the file's own index, and their checksums."""
     spans: list[tuple[int, int, int]] = []
+    rows, axis = layout.chunk_rows, layout.axis
 
     def note(info: Any) -> None:
-        spans.append((info.chunk_offset[axis] // chunk_rows, info.byte_offset, info.size))
+        spans.append((info.chunk_offset[axis] // rows, info.byte_offset, info.size))
 
-    with _opened(path) as file:
-        file[name].id.chunk_iter(note)
-        crcs = file[f"{OWN_GROUP}/crc32c/{name}"][...]
-    return ChunkTable.of(spans, crcs)
+    try:
+        with _opened(path, name) as file:
+            crcs = own_node(file, OWN_GROUP, "crc32c", name)
+            check_size(crcs, np.dtype("u4"))
+            own_node(file, name).id.chunk_iter(note)
+            return ChunkTable.of(spans, crcs[...], -(-layout.rows // rows))
+    except InputError as error:
+        reason = f"its table of chunks is damaged: {error.reason}"
+        raise IntegrityError(reason, file=path, member=name, advice=error.advice) from error
 
 
 def _foreign(path: Path, file: h5py.File, options: ReadOptions) -> Contents:
     arrays = {}
-    for name, node in file.items():
+    for name in file:
+        node = own_node(file, name)
         problem = check_name(name)
         if not isinstance(node, h5py.Dataset):
             problem = "is a group, not an array"
@@ -326,6 +340,7 @@ def _foreign_array(path: Path, name: str, node: h5py.Dataset) -> RawArray:
     try:
         if node.dtype.kind == "O" and not text:
             raise InputError("holds references or lists of various lengths, not plain values")
+        require_filters(node, h5py.h5z.filter_avail)
         dtype = np.dtype("U1") if text else supported_dtype(node.dtype)
     except InputError as error:
         raise error.located(file=path, member=name) from None
@@ -353,8 +368,8 @@ class ForeignHdf5Array(LazyBase):
         return self._select(slice(start, stop))
 
     def _select(self, rows: slice | Iterable[int]) -> Array:
-        with _opened(self._path) as file:
-            node = file[self._name]
+        with _opened(self._path, self._name) as file:
+            node = own_node(file, self._name)
             view = node.asstr() if self.dtype.kind == "U" else node
             key: Any = (slice(None),) * self.axis + (rows,) if self.shape else ()
             return np.asarray(view[key]).astype(self.dtype, copy=False)
@@ -364,9 +379,14 @@ class WholeArray(ForeignHdf5Array):
     """A small array of one of our files: 0-d, empty, or text; checked as a whole."""
 
     def read(self, start: int, stop: int) -> Array:
-        with _opened(self._path) as file:
-            values = np.asarray(file[self._name][()])
-            crcs = file[f"{OWN_GROUP}/crc32c/{self._name}"][...]
+        try:
+            with _opened(self._path, self._name) as file:
+                values = np.asarray(own_node(file, self._name)[()])
+                crcs = own_node(file, OWN_GROUP, "crc32c", self._name)
+                check_size(crcs, np.dtype("u4"))
+                crcs = crcs[...]
+        except InputError as error:
+            raise IntegrityError(error.reason, file=self._path, member=self._name) from error
         if crcs.tolist() != [google_crc32c.value(values.tobytes())]:
             raise IntegrityError("its checksum does not match", file=self._path, member=self._name)
         if self.dtype.kind == "U":

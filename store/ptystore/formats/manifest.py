@@ -11,8 +11,9 @@ import json
 import os
 import re
 import stat
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
@@ -27,6 +28,7 @@ __all__ = [
     "Entry",
     "Manifest",
     "compare",
+    "difference",
     "entry_of",
     "read_manifest",
     "write_manifest",
@@ -172,36 +174,52 @@ def compare(
     *,
     fast: bool = False,
     on_file: Callable[[str, int], None] | None = None,
+    run: Callable[[Iterable[Callable[[], Damage | None]]], Iterable[Damage | None]] | None = None,
 ) -> list[Damage]:
     """Everything in `folder` that is not as `entries` say, sorted by key; [] when all is well.
 
     Reported: files missing, extra, of another length, of another CRC32C (not with `fast`, which
-    reads no file), unreadable; links and special files. `on_file(key, length)` is called after
-    each file that was there to be checked.
+    reads no file), unreadable; links and special files. `on_file(key, length)` is called before
+    each file that is there to be checked. `run` is given one callable a file and yields what each
+    returns, in any order (workers may serve); by default they are called in turn.
     """
-    damages = []
+    damages: list[Damage] = []
     missing = set(entries)
-    for key, problem, length in _files(folder):
-        missing.discard(key)
-        if problem is None and key not in entries:
-            problem = "is not in the manifest"
-        if problem is None:
-            problem = _difference(folder / key, length, entries[key], fast)
+
+    def tasks() -> Iterator[Callable[[], Damage | None]]:
+        for key, problem, length in _files(folder):
+            missing.discard(key)
+            if problem is None and key not in entries:
+                problem = "is not in the manifest"
+            if problem is not None:
+                damages.append(Damage(key, problem))
+                continue
             if on_file is not None:
                 on_file(key, length)
-        if problem is not None:
-            damages.append(Damage(key, problem))
+            yield partial(_damage, folder, key, entries[key], fast)
+
+    found = run(tasks()) if run is not None else (task() for task in tasks())
+    damages += [damage for damage in found if damage is not None]
     damages += [Damage(key, "is missing") for key in missing]
     return sorted(damages, key=lambda damage: damage.key)
 
 
-def _difference(path: Path, length: int, expected: Entry, fast: bool) -> str | None:
-    if length != expected.length:
-        return f"is {length} bytes long, not {expected.length}"
-    if fast:
-        return None
+def _damage(folder: Path, key: str, expected: Entry, fast: bool) -> Damage | None:
+    problem = difference(folder / key, expected, fast=fast)
+    return None if problem is None else Damage(key, problem)
+
+
+def difference(path: Path, expected: Entry, *, fast: bool = False) -> str | None:
+    """What is wrong with a file of the store, None when nothing is; links are not followed."""
     try:
-        crc = _entry_of(path).crc32c
+        status = os.lstat(path)
+        if not stat.S_ISREG(status.st_mode):
+            return "is a link" if stat.S_ISLNK(status.st_mode) else "is not a regular file"
+        if status.st_size != expected.length:
+            return f"is {status.st_size} bytes long, not {expected.length}"
+        crc = expected.crc32c if fast else _entry_of(path).crc32c
+    except (FileNotFoundError, NotADirectoryError):
+        return "is missing"
     except OSError as error:
         return f"cannot be read: {error.strerror}"
     if crc != expected.crc32c:

@@ -21,8 +21,8 @@ from ptystore.formats.assemble import FieldNotes
 __all__ = ["Notes", "read_comment", "write_comment"]
 
 _MARKER = b"ptystore-1 "
-# How the JSON begins: by it a comment is known for ours even if the marker is damaged.
-_BODY = b'{"fields":{'
+# How the JSON begins and ends: by either a comment is known for ours if the marker is damaged.
+_SIGNS = (b'{"fields":{', b'},"digest":"')
 _LIMIT = 0xFFFF
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
@@ -52,7 +52,7 @@ def read_comment(comment: bytes, shapes: Mapping[str, tuple[int, ...]], *, file:
 
     Raises `IntegrityError` where it is ours and damaged.
     """
-    if not comment.startswith(_MARKER) and _BODY not in comment:
+    if not comment.startswith(_MARKER) and not any(one in comment for one in _SIGNS):
         return Notes()
     head, _, body = comment[len(_MARKER) :].partition(b" ")
     if not comment.startswith(_MARKER) or head != f"{zlib.crc32(body):08x}".encode():

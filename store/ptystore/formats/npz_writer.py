@@ -42,6 +42,8 @@ _ZIP64_END = struct.Struct("<4sQ2H2I4Q")
 _ZIP64_LOCATOR = struct.Struct("<4sIQI")
 _END = struct.Struct("<4s4H2IH")
 _FULL = 0xFFFFFFFF
+# Sizes and offsets from here on go into zip64 records, and `_FULL` into the plain ones.
+_LIMIT = _FULL
 # 1 January 1980, the zero of zip: the same scan gives the same bytes.
 _DATE = 0x21
 
@@ -189,7 +191,7 @@ class NpzSink:
     def _write_directory(self, comment: bytes) -> None:
         start = self._file.tell()
         for entry in self._entries:
-            large = max(entry.size, entry.stored_size, entry.offset) >= _FULL
+            large = max(entry.size, entry.stored_size, entry.offset) >= _LIMIT
             extra = struct.pack("<2H3Q", 1, 24, entry.size, entry.stored_size, entry.offset)
             sizes = (_FULL, _FULL) if large else (entry.stored_size, entry.size)
             self._file.write(
@@ -202,7 +204,7 @@ class NpzSink:
             self._file.write(entry.name + extra * large)
         end = self._file.tell()
         count, size = len(self._entries), end - start
-        if max(start, size) >= _FULL or count >= 0xFFFF:
+        if max(start, size) >= _LIMIT or count >= 0xFFFF:
             self._file.write(
                 _ZIP64_END.pack(b"PK\x06\x06", 44, 45, 45, 0, 0, count, count, size, start)
                 + _ZIP64_LOCATOR.pack(b"PK\x06\x07", 0, end, 1)

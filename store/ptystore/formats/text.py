@@ -7,7 +7,10 @@ import numpy as np
 from ptystore.errors import InputError
 from ptystore.lazy_array import Array
 
-__all__ = ["checked_text", "text_from_utf8", "utf8_from_text"]
+__all__ = ["TEXT_LIMIT", "checked_text", "text_from_utf8", "utf8_from_text"]
+
+#: Bytes that an array of text may have in memory, at four a character: it is held whole.
+TEXT_LIMIT = 1 << 30
 
 
 def checked_text(values: Array) -> Array:

@@ -2,32 +2,38 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from ptystore.dataset import Dataset, Field
-from ptystore.errors import DamagedInputError, IntegrityError, PtystoreError
-from ptystore.formats import (
-    Kind,
-    WriteOptions,
-    compute_digests,
-    kind_of_source,
-    open_dataset,
-)
-from ptystore.formats.manifest import MANIFEST_NAME, compare, read_manifest
-from ptystore.formats.writing import HashSink, Progress
+from ptystore.content_digest import combined_digest
+from ptystore.dataset import Dataset
+from ptystore.errors import InputError, IntegrityError
+from ptystore.execute import run_in_order
+from ptystore.formats import Kind, WriteOptions, kind_of_source, read_contents, size_on_disk
+from ptystore.formats.assemble import Contents, ReadOptions, assemble
+from ptystore.formats.chunk_codec import BLOSC_RATIO
+from ptystore.formats.findings import Finding
+from ptystore.formats.manifest import MANIFEST_NAME, Damage, Manifest, compare, read_manifest
+from ptystore.formats.publish import storage_error
+from ptystore.formats.value_check import DAMAGE, check_values
+from ptystore.formats.writing import HashSink, Progress, default_jobs, plan_workers
+from ptystore.formats.zarr_reader import ROOT_KEY, is_our_zarr, parse_root, read_root
+from ptystore.formats.zarr_shards import ShardedArray, shard_key
 
-__all__ = ["VerifyReport", "verify_path"]
-
-# To whoever reads an .npz, damage in it is bad input; here it is what was looked for.
-_DAMAGE = (IntegrityError, DamagedInputError)
+__all__ = ["VerifyReport", "stored_fields", "verify_path"]
 
 
 @dataclass(frozen=True)
 class VerifyReport:
-    """What was checked and what was found: `damage` has one line for each finding.
+    """What was checked and what was found.
 
-    `digests` are those computed; `recorded` says how many fields had one to compare with.
+    `digests` are those computed, by field; `recorded` says how many fields had one to compare
+    with; `findings` are the damage, by field and range of frames where it has any.
     """
 
     path: Path
@@ -35,78 +41,246 @@ class VerifyReport:
     digests: dict[str, str]
     recorded: int
     files: int
-    damage: tuple[str, ...]
+    findings: tuple[Finding, ...]
 
     @property
     def ok(self) -> bool:
         """Whether nothing is damaged."""
-        return not self.damage
+        return not self.findings
+
+    @property
+    def damage(self) -> tuple[str, ...]:
+        """A line for each finding, such as ``diff3d: frames 128 to 255: the chunk is missing``."""
+        return tuple(str(one) for one in self.findings)
 
 
 def verify_path(
-    path: Path, options: WriteOptions, *, progress: Progress | None = None
+    path: Path, options: WriteOptions, *, fast: bool = False, progress: Progress | None = None
 ) -> VerifyReport:
-    """Check every file against the manifest, every chunk, and every recorded digest."""
+    """Check every file against the manifest, every chunk, and every recorded digest.
+
+    `fast` compares the lengths of files and reads headers only. Damage is in the report;
+    raises `InputError` for what is no scan, `StorageError` where the system can't read.
+    """
+    values = None if fast else _ValueCheck(options, progress or (lambda _: None))
+    if path.is_dir() and _is_ours(path):
+        return _verify_store(path, options, values)
     kind = kind_of_source(path)
-    damage: list[str] = []
-    files = 1
-    digests: dict[str, str] = {}
-    recorded = 0
     try:
-        if kind == "zarr" and is_written_by_us(path):
-            manifest = read_manifest(path)
-            files = len(manifest) + 1
-            damage += [f"{one.key}: {one.problem}" for one in compare(path, manifest)]
-        dataset = open_dataset(path)
-        recorded = sum(one.digest is not None for one in dataset.values())
-        digests = _compared(dataset, options, progress, damage)
-    except _DAMAGE as error:
-        damage.append(_line(error))
-    return VerifyReport(path, kind, digests, recorded, files, tuple(damage))
+        contents = read_contents(path, ReadOptions())
+        fields = stored_fields(path, contents)
+        if fast and kind == "hdf5":
+            for one in fields.values():
+                one.array.prepare(None)
+    except DAMAGE as error:
+        return VerifyReport(path, kind, {}, 0, 1, (Finding.of(error),))
+    digests, findings = values.run(fields) if values else ({}, [])
+    findings += _compared(fields, digests, findings) + _whole(contents)
+    return VerifyReport(path, kind, digests, _recorded(fields), 1, tuple(findings))
 
 
-def is_written_by_us(path: Path) -> bool:
-    """Whether a Zarr folder is ptystore's, damaged or not."""
-    from ptystore.formats.zarr_reader import is_our_zarr
+def _is_ours(path: Path) -> bool:
+    """Whether a folder is, or was before it was damaged, a store that ptystore wrote."""
+    if is_our_zarr(path) or (path / MANIFEST_NAME).exists():
+        return True
+    try:
+        read_root(path)
+    except IntegrityError:
+        # No root that could be anybody's: a store of Zarr 3 by the arrays that lie in it.
+        return (path / ROOT_KEY).exists() or any(path.glob(f"*/{ROOT_KEY}"))
+    return False
 
-    return is_our_zarr(path) or (path / MANIFEST_NAME).is_file()
+
+def stored_fields(path: Path, contents: Contents) -> Dataset:
+    """The fields whose values lie in the file, hidden ones included, virtual ones not."""
+    return assemble(path, dataclasses.replace(contents, virtual=None), ReadOptions())
+
+
+@dataclass(frozen=True)
+class _ValueCheck:
+    """How all values are read."""
+
+    options: WriteOptions
+    progress: Progress
+
+    def run(self, fields: Dataset) -> tuple[dict[str, str], list[Finding]]:
+        """The digests of the fields that can be read whole, and the damage of the others."""
+        options = self.options
+        workers = plan_workers(fields, HashSink(), options.jobs, options.max_memory)
+        digests, findings = {}, []
+        with ThreadPoolExecutor(workers.jobs, thread_name_prefix="ptystore") as executor:
+            for one in fields.values():
+                digest, found = check_values(one, executor, workers.in_flight, self.progress)
+                findings += found
+                if digest is not None:
+                    digests[one.name] = digest
+        return digests, findings
+
+
+def _recorded(fields: Dataset) -> int:
+    return sum(one.digest is not None for one in fields.values())
 
 
 def _compared(
-    dataset: Dataset, options: WriteOptions, progress: Progress | None, damage: list[str]
-) -> dict[str, str]:
-    """The digests of the fields that can be read whole; what is wrong goes into `damage`."""
+    fields: Dataset, digests: dict[str, str], findings: Iterable[Finding]
+) -> list[Finding]:
+    """The fields whose values can be read but are others, where nothing else says so already."""
+    known = {one.member for one in findings}
+    return [
+        Finding(
+            one.name,
+            "the values are not those that were written: "
+            f"their digest is {digests[one.name][:16]}…, recorded is {one.digest[:16]}…",
+        )
+        for one in fields.values()
+        if one.name in digests
+        and one.name not in known
+        and one.digest is not None
+        and digests[one.name] != one.digest
+    ]
+
+
+def _whole(contents: Contents) -> list[Finding]:
+    """Whether the digest of the whole is that of the fields' own, as they are recorded."""
+    stored = {name: one.digest for name, one in (contents.notes or {}).items() if one.digest}
+    if contents.digest is None or len(stored) < len(contents.arrays):
+        return []
+    shown = stored
+    if contents.virtual is not None:
+        every = stored | contents.virtual.digests(stored)
+        shown = {name: every[name] for name in contents.virtual.order if name in every}
+    if combined_digest(shown) == contents.digest:
+        return []
+    return [Finding(None, "the recorded digest of the whole is not that of the recorded fields")]
+
+
+def _verify_store(path: Path, options: WriteOptions, values: _ValueCheck | None) -> VerifyReport:
+    """A folder of ours: its manifest, its documents, its files, its values."""
+    manifest, findings = _manifest(path)
+    contents, documents, found = _root(path, manifest)
+    findings += found
+    damages = [] if manifest is None else _files(path, manifest, options, fast=values is None)
+    files = len(manifest or {}) + 1
+    if contents is None:
+        findings += [Finding(one.key, one.problem) for one in damages if one.key != ROOT_KEY]
+        return VerifyReport(path, "zarr", {}, 0, files, tuple(findings))
+    fields = stored_fields(path, contents)
+    found = _documents(path, documents, {one.key for one in damages})
     digests: dict[str, str] = {}
-    for field in dataset.values():
-        one = Dataset({field.name: field}, None, dataset.source)
+    if values is not None:
+        if fields.nbytes > BLOSC_RATIO * size_on_disk(path):
+            found.append(Finding(ROOT_KEY, "announces more values than the files can hold"))
+        else:
+            digests, damaged = values.run(fields)
+            found += damaged
+    found += _file_findings(fields, damages, found)
+    findings += found + _compared(fields, digests, found) + _whole(contents)
+    return VerifyReport(path, "zarr", digests, _recorded(fields), files, tuple(findings))
+
+
+def _manifest(path: Path) -> tuple[Manifest | None, list[Finding]]:
+    try:
+        return read_manifest(path), []
+    except IntegrityError as error:
+        return None, [Finding(MANIFEST_NAME, error.reason)]
+
+
+def _root(
+    path: Path, manifest: Manifest | None
+) -> tuple[Contents | None, dict[str, Any], list[Finding]]:
+    """What the root document says, the arrays' documents in it, and what is wrong with it.
+
+    Raises `InputError` for a sound store of a format version that is not known.
+    """
+    findings: list[Finding] = []
+    try:
+        root, entry = read_root(path)
+    except IntegrityError as error:
+        return None, {}, [Finding(ROOT_KEY, error.reason)]
+    sound = manifest is not None and manifest.get(ROOT_KEY) == entry
+    for known in (manifest, None) if manifest is not None else (None,):
         try:
-            digests |= compute_digests(one, options, progress=progress)
-        except _DAMAGE:
-            damage += _damaged_ranges(field)
+            contents = parse_root(path, root, known)
+            assemble(path, contents, ReadOptions())
+            return contents, root["consolidated_metadata"]["metadata"], findings
+        except (IntegrityError, InputError) as error:
+            if sound and not isinstance(error, IntegrityError):
+                raise
+            if not findings:
+                findings.append(Finding(error.member or ROOT_KEY, error.reason))
+    return None, {}, findings
+
+
+def _files(path: Path, manifest: Manifest, options: WriteOptions, *, fast: bool) -> list[Damage]:
+    jobs = options.jobs or default_jobs()
+
+    def run(tasks: Iterable[Callable[[], Damage | None]]) -> Iterator[Damage | None]:
+        return run_in_order(tasks, executor, 2 * jobs)
+
+    executor: Executor
+    with ThreadPoolExecutor(jobs, thread_name_prefix="ptystore") as executor:
+        try:
+            return compare(path, manifest, fast=fast, run=run)
+        except OSError as error:
+            raise storage_error(error, path) from error
+
+
+def _documents(path: Path, documents: dict[str, Any], damaged: set[str]) -> list[Finding]:
+    """The arrays' own documents that are not the copy in the root; Zarr libraries read either."""
+    findings = []
+    for name, document in documents.items():
+        key = f"{name}/{ROOT_KEY}"
+        if key in damaged:
             continue
-        if field.digest is not None and digests[field.name] != field.digest:
-            damage.append(
-                f"{field.name}: the values are not those that were written: "
-                f"their digest is {digests[field.name][:16]}…, recorded is {field.digest[:16]}…"
-            )
-    return digests
-
-
-def _damaged_ranges(field: Field) -> list[str]:
-    """A line for each range of a field that can't be read, chunk by chunk."""
-    chunk_shape = field.storage.chunk_shape if field.storage else None
-    layout = HashSink().layout(field)
-    step = chunk_shape[field.array.axis] if chunk_shape else layout.block_rows
-    found: list[str] = []
-    for start in range(0, layout.rows, step):
         try:
-            field.array.read(start, min(start + step, layout.rows))
-        except _DAMAGE as error:
-            line = _line(error)
-            if line not in found:
-                found.append(line)
-    return found or [f"{field.name}: could not be read at first, but could be again"]
+            own, _ = read_root(path / name)
+        except IntegrityError as error:
+            findings.append(Finding(key, error.reason))
+            continue
+        if json.dumps(own) != json.dumps(document):
+            findings.append(Finding(key, "is not the copy of it in the root document"))
+    return findings
 
 
-def _line(error: PtystoreError) -> str:
-    return ": ".join(part for part in (error.member, error.reason) if part)
+def _file_findings(
+    fields: Dataset, damages: Iterable[Damage], findings: list[Finding]
+) -> list[Finding]:
+    """Files that differ from the manifest, as frames where they hold some.
+
+    Left out where reading the values has told the same more precisely.
+    """
+    ranges: dict[str, dict[str, tuple[int, int]]] = {}
+    found = []
+    for damage in damages:
+        name, _, file = damage.key.partition("/")
+        if name not in fields or file == ROOT_KEY:
+            found.append(Finding(damage.key, damage.problem))
+            continue
+        array = fields[name].array
+        if name not in ranges:
+            ranges[name] = _rows_by_file(array) if isinstance(array, ShardedArray) else {}
+        reason = f"the file {file} {damage.problem}"
+        if file in ranges[name] and fields[name].shape:
+            one = Finding(name, reason, *ranges[name][file], fields[name].role == "per_frame")
+        else:
+            own = damage.problem != "is not in the manifest"
+            one = Finding(name, reason) if own else Finding(damage.key, damage.problem)
+        if not any(_covers(other, one) for other in findings):
+            found.append(one)
+    return found
+
+
+def _rows_by_file(array: ShardedArray) -> dict[str, tuple[int, int]]:
+    layout = array.layout
+    return {shard_key(layout, start): (start, stop - 1) for start, stop in layout.shards()}
+
+
+def _covers(known: Finding, file: Finding) -> bool:
+    """Whether damage of a file is explained by what reading its values found."""
+    if known.member != file.member:
+        return False
+    if None in (known.first_frame, file.first_frame):
+        return True
+    assert known.first_frame is not None and known.last_frame is not None
+    assert file.first_frame is not None and file.last_frame is not None
+    return known.first_frame <= file.last_frame and file.first_frame <= known.last_frame

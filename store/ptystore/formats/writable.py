@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ptystore.dataset import Dataset
 from ptystore.errors import InputError
+from ptystore.formats.text import TEXT_LIMIT
 from ptystore.formats.zip_directory import check_name
 
 __all__ = ["METADATA_MEMBER", "check_writable"]
@@ -33,6 +34,8 @@ def check_writable(dataset: Dataset) -> None:
             problem = f"differs from {seen[name.lower()]} only in case"
         elif dtype.kind not in "biufcU" or dtype.itemsize > _LONGEST_ITEM.get(dtype.kind, 1 << 30):
             problem = f"has dtype {dtype}, which is not supported"
+        elif dtype.kind == "U" and field.nbytes > TEXT_LIMIT:
+            problem = f"is text of {field.nbytes} bytes, allowed are {TEXT_LIMIT}"
         elif field.ndim > _MAX_DIMENSIONS:
             problem = f"has {field.ndim} dimensions, allowed are {_MAX_DIMENSIONS}"
         if problem:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,16 +14,21 @@ import google_crc32c
 import numpy as np
 
 from ptystore.dataset import Storage
-from ptystore.errors import IntegrityError, PtystoreError, StorageError
+from ptystore.errors import IntegrityError, PtystoreError
 from ptystore.formats.assemble import Contents, FieldNotes, RawArray, ReadOptions
 from ptystore.formats.attributes import FieldEntry, RootNote, metadata_from_bytes
-from ptystore.formats.manifest import Entry, read_manifest
-from ptystore.formats.zarr_shards import ShardedArray
-from ptystore.layout import Layout
+from ptystore.formats.chunk_codec import BLOSC_RATIO
+from ptystore.formats.manifest import Entry, Manifest, difference, read_manifest
+from ptystore.formats.text import TEXT_LIMIT
+from ptystore.formats.zarr_shards import ShardedArray, shard_count, shard_key
+from ptystore.layout import Layout, plan_whole
 from ptystore.lazy_array import Array, CachedArray, LazyBase
 from ptystore.metadata import Metadata
 
-__all__ = ["is_our_zarr", "read_our_zarr"]
+__all__ = ["ROOT_KEY", "is_our_zarr", "parse_root", "read_our_zarr", "read_root"]
+
+#: The root document's name in a store, and that of an array's in its folder.
+ROOT_KEY = "zarr.json"
 
 _ROOT_LIMIT = 64 << 20
 _CHUNK_LIMIT = (1 << 31) - 1  # what Blosc can hold
@@ -30,8 +37,8 @@ _CHUNK_LIMIT = (1 << 31) - 1  # what Blosc can hold
 def is_our_zarr(path: Path) -> bool:
     """Whether a folder's root document carries ptystore's attribute."""
     try:
-        return "ptystore" in _root_document(path)[0]["attributes"]
-    except (OSError, ValueError, KeyError, TypeError):
+        return "ptystore" in read_root(path)[0]["attributes"]
+    except (IntegrityError, KeyError, TypeError):
         return False
 
 
@@ -41,15 +48,35 @@ def read_our_zarr(path: Path, options: ReadOptions) -> Contents:
     Raises `IntegrityError` where documents or manifest are damaged or not what ptystore
     writes, `InputError` for a format version that this release does not know.
     """
-    root, crc = _root_document(path)
+    root, entry = read_root(path)
     manifest = read_manifest(path)
-    if manifest.get("zarr.json") != crc:
+    if manifest.get(ROOT_KEY) != entry:
         raise IntegrityError(
             "does not match the manifest: it was edited or damaged",
             file=path,
-            member="zarr.json",
+            member=ROOT_KEY,
             advice="get the store again, or ingest it under another name with a Zarr library",
         )
+    contents = parse_root(path, root, manifest)
+    for name in contents.arrays:
+        key = f"{name}/{ROOT_KEY}"
+        problem = difference(path / key, manifest[key]) if key in manifest else "is not in it"
+        if problem:
+            raise IntegrityError(
+                f"{key} does not match the manifest: it {problem}",
+                file=path,
+                member=name,
+                advice="ptystore repair restores it",
+            )
+    return contents
+
+
+def parse_root(path: Path, root: Mapping[str, Any], manifest: Manifest | None) -> Contents:
+    """What a root document says that the store holds; no other file is looked at.
+
+    Without a manifest it is not checked that the store can hold what is announced. Raises as
+    `read_our_zarr` does.
+    """
     try:
         attributes = root["attributes"]
         note = RootNote.from_json(attributes["ptystore"], file=path)
@@ -58,8 +85,9 @@ def read_our_zarr(path: Path, options: ReadOptions) -> Contents:
             name: FieldNotes(one.frame_axis, documents[name].get("attributes", {}), one.digest)
             for name, one in note.fields.items()
         }
+        files = None if manifest is None else _value_files(manifest)
         arrays = {
-            name: _raw_array(path, name, documents[name], one, manifest)
+            name: _raw_array(path, name, documents[name], one, files)
             for name, one in note.fields.items()
         }
         return Contents(arrays, _metadata(path, attributes), notes, note.digest, note.virtual)
@@ -67,29 +95,33 @@ def read_our_zarr(path: Path, options: ReadOptions) -> Contents:
         raise error.located(file=path) from error.__cause__
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
         raise IntegrityError(
-            f"is not what ptystore writes: {error}", file=path, member="zarr.json"
+            f"is not what ptystore writes: {error}", file=path, member=ROOT_KEY
         ) from error
 
 
-def _root_document(path: Path) -> tuple[dict[str, Any], Entry]:
-    file = path / "zarr.json"
+def read_root(path: Path) -> tuple[dict[str, Any], Entry]:
+    """The root document, parsed, and what the manifest should say of its file.
+
+    Raises `IntegrityError` where it is missing, can't be read or is no JSON object.
+    """
     try:
-        with open(file, "rb") as stream:
+        # Opening a pipe must not wait for a writer.
+        fd = os.open(path / ROOT_KEY, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        with os.fdopen(fd, "rb") as stream:
             data = stream.read(_ROOT_LIMIT + 1)
     except OSError as error:
-        raise IntegrityError(
-            f"can't be read: {error.strerror}", file=path, member="zarr.json"
-        ) from error
+        reason = "is missing" if error.errno == errno.ENOENT else f"can't be read: {error.strerror}"
+        raise IntegrityError(reason, file=path, member=ROOT_KEY) from error
     try:
         if len(data) > _ROOT_LIMIT:
             raise ValueError("too large")
         root = json.loads(data)
     except (ValueError, RecursionError) as error:
         raise IntegrityError(
-            f"is not valid JSON: {error}", file=path, member="zarr.json"
+            f"is not valid JSON: {error}", file=path, member=ROOT_KEY
         ) from error
     if not isinstance(root, dict):
-        raise IntegrityError("is not a JSON object", file=path, member="zarr.json")
+        raise IntegrityError("is not a JSON object", file=path, member=ROOT_KEY)
     return root, Entry(len(data), google_crc32c.value(data))
 
 
@@ -104,25 +136,62 @@ def _raw_array(
     name: str,
     document: Mapping[str, Any],
     entry: FieldEntry,
-    manifest: Mapping[str, Entry],
+    files: Mapping[str, Mapping[str, Entry]] | None,
 ) -> RawArray:
     shape = _sizes(document["shape"], least=0)
     axis = entry.frame_axis or 0
     if shape and not 0 <= axis < len(shape):
         raise ValueError(f"{name}: no axis {axis}")
     dtype = entry.dtype
-    stored = _stored_bytes(name, manifest)
     if document["data_type"] == "string":
         if dtype.kind != "U":
             raise ValueError(f"{name}: text has dtype {dtype}")
-        text = TextArray(path, name, shape, dtype, axis, manifest)
-        return RawArray(shape, dtype, lambda _: CachedArray(text), Storage("zstd", stored))
+        layout = plan_whole(shape, max(4, dtype.itemsize), axis)
+        if math.prod(shape) * max(4, dtype.itemsize) > TEXT_LIMIT:
+            raise ValueError(f"{name}: more text than can be")
+        own = _own_files(name, layout, files)
+        text = TextArray(path, name, shape, dtype, axis, own)
+        storage = Storage("zstd", _stored_bytes(own))
+        return RawArray(shape, dtype, lambda _: CachedArray(text), storage)
     if document["data_type"] != dtype.name or dtype.kind not in "biufc":
         raise ValueError(f"{name}: two dtypes, {document['data_type']} and {dtype}")
     layout = _layout(document, shape, axis, dtype)
-    storage = Storage("blosc-lz4", stored, layout.chunk_shape, layout.shard_shape)
+    own = _own_files(name, layout, files)
+    stored = _stored_bytes(own)
+    # What no compressor could have made so small is a lie that would only fill the memory.
+    if stored is not None and layout.rows * layout.row_bytes > BLOSC_RATIO * stored:
+        raise ValueError(f"{name}: {stored} bytes can't hold an array of {shape}")
     array = ShardedArray(path, name, layout, dtype)
+    storage = Storage("blosc-lz4", stored, layout.chunk_shape, layout.shard_shape)
     return RawArray(shape, dtype, lambda _: array, storage)
+
+
+def _value_files(manifest: Manifest) -> dict[str, dict[str, Entry]]:
+    """The files that hold values, by field and name in the field's folder."""
+    files: dict[str, dict[str, Entry]] = {}
+    for key, entry in manifest.items():
+        name, _, file = key.partition("/")
+        if file and file != ROOT_KEY:
+            files.setdefault(name, {})[file] = entry
+    return files
+
+
+def _own_files(
+    name: str, layout: Layout, files: Mapping[str, Mapping[str, Entry]] | None
+) -> Mapping[str, Entry] | None:
+    """The files of one field, which must be just those that an array of this layout has."""
+    if files is None:
+        return None
+    own = files.get(name, {})
+    count = shard_count(layout)
+    # The number first: the layout may announce more shards than anybody could list.
+    if len(own) != count or any(shard_key(layout, start) not in own for start, _ in layout.shards()):
+        raise ValueError(f"{name}: the manifest lists {len(own)} files of values, it has {count}")
+    return own
+
+
+def _stored_bytes(files: Mapping[str, Entry] | None) -> int | None:
+    return None if files is None else sum(entry.length for entry in files.values())
 
 
 def _sizes(values: Any, least: int) -> tuple[int, ...]:
@@ -158,11 +227,6 @@ def _layout(
     return Layout(shape, axis, row_bytes, chunk, shard, shard)
 
 
-def _stored_bytes(name: str, manifest: Mapping[str, Entry]) -> int:
-    prefix = f"{name}/c"
-    return sum(entry.length for key, entry in manifest.items() if key.startswith(prefix))
-
-
 class TextArray(LazyBase):
     """An array of text, read whole through zarr-python after its one chunk was checked."""
 
@@ -173,32 +237,39 @@ class TextArray(LazyBase):
         shape: tuple[int, ...],
         dtype: np.dtype[Any],
         axis: int,
-        manifest: Mapping[str, Entry],
+        files: Mapping[str, Entry] | None,
     ) -> None:
         self._store = store
         self._name = name
         self.shape = shape
         self.dtype = dtype
         self.axis = axis
-        self._key = f"{name}/" + ".".join(["c"] + ["0"] * len(shape))
-        self._entry = manifest.get(self._key)
+        self._key = shard_key(plan_whole(shape, max(4, dtype.itemsize), axis), 0)
+        self._entry = None if files is None else files.get(self._key)
 
     def read(self, start: int, stop: int) -> Array:
         if 0 in self.shape:
             return np.empty(self.shape, self.dtype)
-        try:
-            data = (self._store / self._key).read_bytes()
-        except FileNotFoundError:
-            data = b""
-        except OSError as error:
-            raise StorageError(
-                f"can't be read: {error.strerror}", file=self._store, member=self._name
-            ) from error
-        if self._entry != Entry(len(data), google_crc32c.value(data)):
+        # Its chunk has a checksum too, but zarr-python takes a missing one for empty texts.
+        file = self._store / self._name / self._key
+        problem = "is not in the manifest" if self._entry is None else difference(file, self._entry)
+        if problem:
             raise IntegrityError(
-                "its text is missing or damaged", file=self._store, member=self._name
+                f"its text is missing or damaged: the file {self._key} {problem}",
+                file=self._store,
+                member=self._name,
             )
         # Only here is zarr-python needed to open a store of our own.
         from ptystore.formats.zarr_store import read_text_array
 
-        return read_text_array(self._store / self._name, self.dtype)
+        try:
+            values = read_text_array(self._store / self._name, self.dtype)
+        except Exception as error:  # whatever zarr-python makes of documents that were edited
+            raise IntegrityError(
+                f"its text can't be read: {error}", file=self._store, member=self._name
+            ) from error
+        if values.shape != self.shape:
+            raise IntegrityError(
+                f"its text has the shape {values.shape}", file=self._store, member=self._name
+            )
+        return values

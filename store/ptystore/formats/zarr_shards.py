@@ -25,9 +25,12 @@ from ptystore.formats.shard_index import IndexCache
 from ptystore.layout import Layout
 from ptystore.lazy_array import Array
 
-__all__ = ["ShardedArray", "checksum", "pack_shard", "shard_key"]
+__all__ = ["ShardedArray", "checksum", "pack_shard", "shard_count", "shard_key"]
 
 _MISSING = (1 << 64) - 1
+
+# Opening a pipe must not wait for a writer.
+_OPEN_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
 
 # Neighbouring chunks are read together, up to about this many bytes: few calls, and what was
 # read is still in the processor's cache when it is decoded.
@@ -39,6 +42,11 @@ def shard_key(layout: Layout, start: int) -> str:
     at = start // layout.shard_rows
     places = (str(at) if d == layout.axis else "0" for d in range(len(layout.shape)))
     return ".".join(("c", *places))
+
+
+def shard_count(layout: Layout) -> int:
+    """The number of shards, as `len(layout.shards())` without making the list."""
+    return -(-layout.rows // layout.shard_rows) if layout.row_bytes else 0
 
 
 def pack_shard(layout: Layout, blocks: Iterable[Array]) -> list[bytes]:
@@ -127,7 +135,7 @@ class ShardedArray(ChunkedArray):
         base = first // self._layout.chunk_rows
         count = self._layout.chunks_per_shard
         try:
-            fd = os.open(f"{self._folder}/{key}", os.O_RDONLY | os.O_CLOEXEC)
+            fd = os.open(f"{self._folder}/{key}", _OPEN_FLAGS)
         except FileNotFoundError:
             raise self.damage(f"the file {key} is missing", base, base + count) from None
         except OSError as error:
@@ -150,8 +158,8 @@ class ShardedArray(ChunkedArray):
 
     def _read_index(self, fd: int, size: int, base: int, count: int) -> Array:
         length = 16 * count + 4
-        data = os.pread(fd, length, max(0, size - length))
         try:
+            data = os.pread(fd, length, size - length) if length <= size else b""
             if len(data) < length:
                 raise ChunkError("it is too short")
             return np.frombuffer(checked(memoryview(data)), "<u8").reshape(count, 2)

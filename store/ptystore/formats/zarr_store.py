@@ -118,8 +118,7 @@ def _raw_array(path: Path, name: str, node: Any) -> RawArray:
     storage = Storage("zarr", None, tuple(node.chunks), node.shards)
     if dtype.kind == "U" and node.dtype.kind != "U":
         # Strings of any length: numpy's type needs the longest, so the values are needed now.
-        values = np.asarray(node[...]).astype(str)
-        dtype = values.dtype
+        dtype = np.array(np.asarray(node[...]).tolist(), str).dtype
     return RawArray(
         tuple(node.shape),
         dtype,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +23,12 @@ from ptystore.layout import Layout, plan, plan_whole
 from ptystore.lazy_array import Array
 from ptystore.metadata import Metadata
 
-__all__ = ["ZarrSink"]
+__all__ = ["ZarrSink", "document_bytes"]
+
+
+def document_bytes(document: Mapping[str, Any]) -> bytes:
+    """A `zarr.json` as it is written: the same document gives the same bytes."""
+    return json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False).encode("utf-8")
 
 
 @dataclass(frozen=True)
@@ -111,6 +115,8 @@ class ZarrSink:
         for key, data in text_array_files(values, self._dims[field.name], field.attrs).items():
             if key == "zarr.json":
                 self._documents[field.name] = json.loads(data)
+                self._write_json(f"{field.name}/zarr.json", self._documents[field.name])
+                continue
             file = self._write(f"{field.name}/{key}", [data])
             self._entries[file.key] = file.entry
 
@@ -121,8 +127,7 @@ class ZarrSink:
             raise storage_error(error, self._folder / name) from error
 
     def _write_json(self, key: str, document: Mapping[str, Any]) -> None:
-        text = json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False)
-        file = self._write(key, [text.encode("utf-8")])
+        file = self._write(key, [document_bytes(document)])
         self._entries[file.key] = file.entry
 
     def _write(self, key: str, pieces: list[bytes]) -> _File:
@@ -135,7 +140,7 @@ class ZarrSink:
                     done += file.write(data[done:])
         except FileNotFoundError:
             # A worker may be ahead of the thread that makes the folders.
-            os.makedirs(path.parent, exist_ok=True)
+            self._make_folder(path.parent.name)
             return self._write(key, pieces)
         except OSError as error:
             raise storage_error(error, path) from error

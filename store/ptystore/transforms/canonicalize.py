@@ -81,7 +81,9 @@ def _canonical(field: Field, flip: bool, keep_dtypes: bool, file: str | None) ->
     if field.name == "Y":
         field = _single_patches(_frames_first(field), file)
     if field.name in COORDINATE_NAMES:
-        dtype = field.dtype if keep_dtypes else np.dtype(np.float64)
+        # Unsigned coordinates have no other sign to take.
+        kept = keep_dtypes and not (flip and field.dtype.kind in "ub")
+        dtype = field.dtype if kept else np.dtype(np.float64)
         if flip:
             return _computed(field, Negated(dtype), dtype)
     elif field.dtype == np.uint16:

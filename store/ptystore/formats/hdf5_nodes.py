@@ -1,0 +1,96 @@
+"""What lies in an HDF5 file itself, and could be what it announces.
+
+HDF5 has links into other files, datasets whose values lie in other files, and datasets made
+up of pieces of others. From a file that is not to be trusted each would be a path to open.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ptystore.errors import InputError
+from ptystore.formats.chunk_codec import BLOSC_RATIO
+from ptystore.formats.text import TEXT_LIMIT
+
+__all__ = ["check_size", "has_node", "own_node", "require_filters"]
+
+_CHUNK_LIMIT = (1 << 31) - 1  # what Blosc can hold
+
+
+def has_node(group: Any, *names: str) -> bool:
+    """Whether there is a member of that path, whatever it is."""
+    for name in names:
+        if not hasattr(group, "get") or group.get(name, getlink=True, default=None) is None:
+            return False
+        if not _is_plain(group, name):
+            return True
+        group = group[name]
+    return True
+
+
+def own_node(group: Any, *names: str) -> Any:
+    """The group or dataset at a path of names, which lies in this very file.
+
+    Raises `InputError` for what lies in another file, `KeyError` where there is nothing.
+    """
+    for name in names:
+        if not _is_plain(group, name):
+            raise InputError(
+                "is a link, which could lead to any other file: it is never followed",
+                member=name,
+                advice="copy the values themselves into one file",
+            )
+        group = group[name]
+    if hasattr(group, "dtype") and (
+        group.is_virtual or group.id.get_create_plist().get_external_count()
+    ):
+        raise InputError(
+            "has its values in other files, which are never opened",
+            member=names[-1],
+            advice="copy the values themselves into one file",
+        )
+    return group
+
+
+def _is_plain(group: Any, name: str) -> bool:
+    # By its name: only `hdf5_store` imports h5py.
+    return type(group.get(name, getlink=True)).__name__ == "HardLink"
+
+
+def require_filters(stored: Any, available: Callable[[int], bool]) -> None:
+    """Raise `InputError` naming a filter that the dataset needs and the library has not."""
+    pipeline = stored.id.get_create_plist()
+    for place in range(pipeline.get_nfilters()):
+        code, _, _, label = pipeline.get_filter(place)
+        if not available(code):
+            called = f" ({label.decode('utf-8', 'replace')})" if label else ""
+            raise InputError(
+                f"needs the HDF5 filter {code}{called}, which is not installed",
+                advice="install its plugin and name the plugin's folder in HDF5_PLUGIN_PATH",
+            )
+
+
+def check_size(stored: Any, dtype: np.dtype[Any]) -> None:
+    """Raise ValueError where a dataset of ours can't hold what it announces as `dtype`.
+
+    Before anything is allocated: an HDF5 header of a few bytes may announce any size.
+    """
+    shape = tuple(int(n) for n in stored.shape)
+    count, size = math.prod(shape), int(stored.id.get_storage_size())
+    if dtype.kind == "U":
+        if count * max(4, dtype.itemsize) > TEXT_LIMIT:
+            raise ValueError(f"{stored.name}: more text than can be")
+    elif stored.dtype.newbyteorder("=") != dtype:
+        raise ValueError(f"{stored.name}: two dtypes, {stored.dtype} and {dtype}")
+    if stored.chunks is None:
+        if size != count * stored.dtype.itemsize:
+            raise ValueError(f"{stored.name}: {size} bytes can't hold an array of {shape}")
+        return
+    if math.prod(stored.chunks) * dtype.itemsize > _CHUNK_LIMIT:
+        raise ValueError(f"{stored.name}: impossible chunk sizes")
+    if count * dtype.itemsize > BLOSC_RATIO * size:
+        raise ValueError(f"{stored.name}: {size} bytes can't hold an array of {shape}")
