@@ -14,6 +14,9 @@ from scans import spawned
 MIB = 1 << 20
 LIMIT = 400 * MIB
 FLAT = 1.15
+# Of a small scan the few shards rarely are all at their largest at once; growth with the
+# number of frames would still show as four times as much.
+NEARLY_FLAT = 1.25
 FRAME = 64 * 64 * 2
 
 # One verb after another in processes of their own; each prints its peak.
@@ -92,11 +95,11 @@ FUSED = [
 ]
 
 
-def assert_flat(small: dict[str, Any], large: dict[str, Any]) -> None:
+def assert_flat(small: dict[str, Any], large: dict[str, Any], flat: float) -> None:
     shown = {name: (small[name] // MIB, large[name] // MIB) for name in large}
     too_high = {name: one for name, one in shown.items() if large[name] >= LIMIT}
     assert not too_high, f"peaks (MiB) of a quarter and the whole: {shown}"
-    growing = {name: one for name, one in shown.items() if large[name] > FLAT * small[name]}
+    growing = {name: one for name, one in shown.items() if large[name] > flat * small[name]}
     assert not growing, f"peaks (MiB) of a quarter and the whole: {shown}"
 
 
@@ -104,12 +107,12 @@ def assert_flat(small: dict[str, Any], large: dict[str, Any]) -> None:
 def test_the_peak_does_not_grow_with_the_number_of_frames(
     tmp_path: Path, steps: list[tuple[str, str, str]]
 ) -> None:
-    small = peaks(tmp_path / "small", 64 * MIB, steps)
-    assert_flat(small, peaks(tmp_path / "large", 256 * MIB, steps))
+    small = peaks(tmp_path / "small", 32 * MIB, steps)
+    assert_flat(small, peaks(tmp_path / "large", 128 * MIB, steps), NEARLY_FLAT)
 
 
 @pytest.mark.full
 @pytest.mark.parametrize("steps", [CHAIN + FUSED, LAST], ids=["chain", "frames last"])
 def test_the_peak_for_a_gigabyte(tmp_path: Path, steps: list[tuple[str, str, str]]) -> None:
     small = peaks(tmp_path / "small", 256 * MIB, steps)
-    assert_flat(small, peaks(tmp_path / "large", 1024 * MIB, steps))
+    assert_flat(small, peaks(tmp_path / "large", 1024 * MIB, steps), FLAT)

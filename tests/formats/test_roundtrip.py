@@ -84,7 +84,7 @@ def assert_scan(path: Path, arrays: dict[str, Array], metadata: Metadata | None)
     return {name: str(digest) for name, digest in recorded.items()}
 
 
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(any_scan(), any_document(), st.permutations(SUFFIXES), st.sampled_from(["deflate", "store"]))
 def test_any_scan_through_all_formats_in_any_order(
     arrays: dict[str, Array], metadata: Metadata | None, order: list[str], compression: Any
@@ -116,7 +116,7 @@ def check_with_numpy(path: Path, arrays: dict[str, Array], metadata: Metadata | 
             assert str(loaded["_metadata"].item()) == metadata.to_json()
 
 
-@settings(max_examples=30)
+@settings(max_examples=25)
 @given(any_scan(), st.sampled_from([np.savez, np.savez_compressed]), st.sampled_from(SUFFIXES))
 def test_ingest_then_export_gives_back_what_numpy_saved(
     arrays: dict[str, Array], save: Any, suffix: str
@@ -143,7 +143,7 @@ def test_ingest_then_export_gives_back_what_numpy_saved(
 
 
 def test_the_text_of_a_document_that_is_kept_comes_back_verbatim(tmp_path: Path) -> None:
-    kept = '{"b": NaN,  "a": 1, "a": 2, "\\ud800": "µ"}'
+    kept = '{"b": NaN,  "a": 1, "\\ud800": "µ"}'
     np.savez(tmp_path / "raw.npz", a=np.ones(3), _metadata=np.array(kept))
     with pytest.raises(InputError, match="NaN"):
         ptystore.open(tmp_path / "raw.npz")

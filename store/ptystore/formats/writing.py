@@ -19,7 +19,7 @@ import numpy as np
 
 from ptystore.content_digest import FieldDigest, leaf_hashes
 from ptystore.dataset import Dataset, Field
-from ptystore.errors import PtystoreError
+from ptystore.errors import InputError, PtystoreError
 from ptystore.execute import run_in_order
 from ptystore.layout import Layout, plan
 from ptystore.lazy_array import Array
@@ -149,11 +149,16 @@ def write_fields(
     digest: FieldDigest | None = None
     for part in run_in_order(_tasks(dataset, sink, scratch), executor, in_flight):
         field = part.field
-        if digest is None:
-            digest = FieldDigest(field.name, field.role, field.dtype, field.shape, field.frame_axis)
-            sink.start(field, part.layout)
-        if part.encoded is not None:
-            sink.accept(field, part.encoded)
+        try:
+            if digest is None:
+                role, axis = field.role, field.frame_axis
+                digest = FieldDigest(field.name, role, field.dtype, field.shape, axis)
+                sink.start(field, part.layout)
+            if part.encoded is not None:
+                sink.accept(field, part.encoded)
+        except InputError as error:
+            # Text that a format can't hold is found by its sink, which knows no source.
+            raise error.located(file=dataset.file, member=field.name) from error.__cause__
         for leaves in part.leaves:
             digest.add(leaves)
         progress(part.nbytes)

@@ -30,6 +30,8 @@ def document_bytes(document: Mapping[str, Any]) -> bytes:
     """A `zarr.json` as it is written: the same document gives the same bytes."""
     return json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False).encode("utf-8")
 
+_BUFFER_BYTES = 256 << 10
+
 
 @dataclass(frozen=True)
 class _File:
@@ -133,15 +135,14 @@ class ZarrSink:
     def _write(self, key: str, pieces: list[bytes]) -> _File:
         path = self._folder / key
         try:
-            with open(path, "xb", buffering=0) as file:
-                data = memoryview(b"".join(pieces))
-                done = 0
-                while done < len(data):
-                    done += file.write(data[done:])
+            # The buffer gathers small chunks; joining them all would hold the shard twice.
+            with open(path, "xb", buffering=_BUFFER_BYTES) as file:
+                for piece in pieces:
+                    file.write(piece)
         except FileNotFoundError:
             # A worker may be ahead of the thread that makes the folders.
             self._make_folder(path.parent.name)
             return self._write(key, pieces)
         except OSError as error:
             raise storage_error(error, path) from error
-        return _File(key, Entry(len(data), checksum(pieces)))
+        return _File(key, Entry(sum(map(len, pieces)), checksum(pieces)))
