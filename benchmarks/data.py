@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
 import ptystore
 from ptystore.forward import intensities
 from ptystore.phantom import focused_probe, jittered_raster, siemens_star

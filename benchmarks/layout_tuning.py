@@ -159,7 +159,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
         )
         out = base / "out"
         out.mkdir()
-        os.sync()
         found = in_own_process(operation, Run(folder, out, seed=0))
         shutil.rmtree(out)
         if "failed" in found:
@@ -192,7 +191,9 @@ def _row(cut: Cut, found: dict[str, Any]) -> report.Row:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.layout_tuning", description=__doc__)
     parser.add_argument("--mb", type=float, default=128, help="size of each array (128)")
-    parser.add_argument("--quick", action="store_true", help="some layouts of 64×64 frames, one round")
+    parser.add_argument(
+        "--quick", action="store_true", help="some layouts of 64×64 frames, one round"
+    )
     parser.add_argument("--dir", metavar="DIR", help="cache and results (BENCH_DIR)")
     return parser
 

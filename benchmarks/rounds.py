@@ -27,7 +27,10 @@ Launch = Callable[[Operation, Run], dict[str, Any]]
 
 
 def in_own_process(operation: Operation, run: Run) -> dict[str, Any]:
-    """One operation in a fresh interpreter; where it fails, the others are still measured."""
+    """One operation in a fresh interpreter, with nothing left to be written from before.
+
+    Where it fails, the report says so and the others are still measured.
+    """
     request = {
         "function": operation.function,
         "arguments": dict(operation.arguments),
@@ -35,6 +38,7 @@ def in_own_process(operation: Operation, run: Run) -> dict[str, Any]:
         "out": str(run.out),
         "seed": run.seed,
     }
+    os.sync()
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.worker", json.dumps(request)],
         cwd=ROOT,
@@ -60,25 +64,24 @@ def run_case(case: Case, base: Path, frames: int, rounds: int, launch: Launch) -
     count = max(1, round(frames * case.part))
     folder = data.folder_for(base, count)
     data.prepare(folder, count, case.sources)
-    data.warm(folder, case.sources)
     participants = [(OURS, case.ours), *((one.name, one.operation) for one in case.others)]
-    runs = run_rounds(participants, folder, base / "out", rounds, launch)
+    folders = [folder] * len(participants)
+    runs = run_rounds(participants, folders, case.sources, base / "out", rounds, launch)
     return {"name": case.name, "frames": count, "runs": runs}
 
 
 def run_rounds(
     participants: Sequence[tuple[str, Operation]],
-    folder: Path,
+    folders: Sequence[Path],
+    sources: Sequence[str],
     out: Path,
     rounds: int,
     launch: Launch,
-    *,
-    folders: Sequence[Path] = (),
 ) -> dict[str, list[dict[str, Any]]]:
-    """`rounds` rounds of all participants; round k begins with participant k.
+    """`rounds` rounds of all participants, each with its folder of data.
 
-    The destination is empty before each run, and what earlier runs wrote is on the disk, so
-    that none pays for another's. `folders` gives each participant data of its own.
+    Round k begins with participant k. Before each run the sources are in the page cache and
+    the destination is empty.
     """
     runs: dict[str, list[dict[str, Any]]] = {name: [] for name, _ in participants}
     for number in range(rounds):
@@ -87,8 +90,8 @@ def run_rounds(
             name, operation = participants[at]
             shutil.rmtree(out, ignore_errors=True)
             out.mkdir(parents=True)
-            os.sync()
-            run = Run(folders[at] if folders else folder, out, seed=number)
+            data.warm(folders[at], sources)
+            run = Run(folders[at], out, seed=number)
             runs[name].append({"round": number, "place": place, **launch(operation, run)})
     shutil.rmtree(out, ignore_errors=True)
     return runs

@@ -70,10 +70,9 @@ def run_path(
         frames = round(size * 1e9 / _FRAME_BYTES)
         folder = data.folder_for(base, frames)
         data.prepare(folder, frames, [source])
-        data.warm(folder, [source])
         folders.append(folder)
     participants = [(_label(size), operation) for size in sizes]
-    return run_rounds(participants, base, base / "out", rounds, launch, folders=folders)
+    return run_rounds(participants, folders, [source], base / "out", rounds, launch)
 
 
 def rows_of(name: str, sizes: Sequence[float], runs: dict[str, list[dict[str, Any]]]) -> list[Row]:

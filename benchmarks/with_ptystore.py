@@ -10,8 +10,8 @@ from time import perf_counter
 from typing import Any
 
 import numpy as np
-import ptystore
 
+import ptystore
 from benchmarks.batches import timed_batches
 from benchmarks.timing import NotThereYet, Run, Timed
 

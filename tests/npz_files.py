@@ -34,7 +34,9 @@ def npy_head(text: str | bytes, version: int = 1) -> bytes:
 
 def npy_claiming(descr: str, shape: str, fortran: str = "False", data: bytes = b"") -> bytes:
     """A `.npy` whose header makes these claims of the `data` that follow."""
-    return npy_head(f"{{'descr': {descr}, 'fortran_order': {fortran}, 'shape': {shape}, }}\n") + data
+    return (
+        npy_head(f"{{'descr': {descr}, 'fortran_order': {fortran}, 'shape': {shape}, }}\n") + data
+    )
 
 
 @dataclass(frozen=True)

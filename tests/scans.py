@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import pickle
 import signal
 import struct
 import subprocess
@@ -135,6 +136,11 @@ def put(
     path = folder / f"scan{suffix}"
     ptystore.write(ptystore.dataset_of(arrays, metadata), path)
     return path
+
+
+def pickled(value: Any) -> Any:
+    """The value after a journey through pickle."""
+    return pickle.loads(pickle.dumps(value))  # noqa: S301 - what it was given itself
 
 
 def contents(dataset: Dataset) -> dict[str, Array]:

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from npz_files import DOCUMENT, STORED, member, pickled, scan_arrays, scan_members, write_npz
 
 import ptystore
+from npz_files import DOCUMENT, STORED, member, pickled, scan_arrays, scan_members, write_npz
 from ptystore import errors
 
 NAMES = [
@@ -103,7 +103,7 @@ def test_load_npz_reads_any_metadata(form: type, tmp_path: Path) -> None:
 
 def test_load_npz_is_for_npz(source: Path, tmp_path: Path) -> None:
     ptystore.write(ptystore.open(source), tmp_path / "out.zarr")
-    with pytest.raises(errors.InputError, match="is not a .npz file"):
+    with pytest.raises(errors.InputError, match=r"is not a \.npz file"):
         ptystore.load_npz(tmp_path / "out.zarr")
 
 
@@ -187,7 +187,7 @@ def test_errors_are_the_matching_builtins(kind: type[errors.PtystoreError]) -> N
     assert issubclass(kind, builtin)
     error = kind("is bad", file=Path("a.npz"), member="x", advice="do this")
     assert error.exit_code == code
-    again = pickle.loads(pickle.dumps(error))
+    again = pickle.loads(pickle.dumps(error))  # noqa: S301 - our own
     assert type(again) is kind
     for one in (error, again):
         assert str(one) == "a.npz: x: is bad"

@@ -23,7 +23,7 @@ from ptystore import Dataset, Field, IntegrityError, ParameterError
 from ptystore.dataset import Storage
 from ptystore.epoch_order import permuted
 from ptystore.lazy_array import Array, Indices, LazyBase, MemoryArray
-from scans import assert_same, bytes_read, chunk_places, flip, forked, put, scan, values
+from scans import assert_same, bytes_read, chunk_places, flip, forked, put, scan, spawned, values
 
 SHUFFLES = ("none", "blocks", "full")
 Batch = dict[str, Array]
@@ -290,9 +290,10 @@ def test_memory_does_not_grow_with_the_scan(stored: tuple[Path, Array]) -> None:
     path, _ = stored
     dataset = ptystore.open(path)
     batch = 64 * 40 * 41 * 2
+    # Beside what is read ahead: one block being copied and the encoded run it comes from.
     for options, most in (
         ({"shuffle": "full", "prefetch": 2}, 5 * batch + (1 << 20)),
-        ({"shuffle": "blocks", "buffer_bytes": 2 << 20}, (4 << 20) + 2 * batch + (2 << 20)),
+        ({"shuffle": "blocks", "buffer_bytes": 1 << 20}, (2 << 20) + 2 * batch + (4 << 20)),
     ):
         tracemalloc.start()
         for _ in dataset.batches(64, ["diffraction"], **options):
@@ -381,3 +382,15 @@ def test_what_makes_no_sense_is_refused() -> None:
     named = Dataset({"index": Field("index", MemoryArray(np.arange(5)), "per_frame")})
     with pytest.raises(ParameterError, match="index: is what the frames' own indices"):
         named.batches(10)
+
+
+def test_without_torch_its_extra_is_named() -> None:
+    code = """
+import sys
+sys.modules["torch"] = None
+try:
+    import ptystore.torch
+except ImportError as error:
+    print(error)
+"""
+    assert "pip install 'ptystore[torch]'" in spawned(code)

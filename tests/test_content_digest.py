@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scans import DTYPES, plain_digest, scan, values
 
 import ptystore
 from ptystore.content_digest import FieldDigest, combined_digest, leaf_hashes
 from ptystore.layout import leaf_rows
+from scans import DTYPES, plain_digest, scan, values
 
 
 def test_the_digest_of_a_known_array_never_changes() -> None:

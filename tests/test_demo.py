@@ -74,17 +74,19 @@ def test_the_whole_demo(tmp_path: Path) -> None:
     result = run(folder)
     assert result.exit_code == 0, result.stderr
     commands = re.findall(r"^\$ ptystore (\w+) ", result.stdout, re.MULTILINE)
-    assert commands == ["ingest", "canonicalize", "patch", "export", "history"]
+    assert commands == ["ingest", "canonicalize", "patch", "export", "history", "study"]
     # Plain numpy fails on the raw file, and reads every member of the result.
     refused, read = re.findall(r"^\$ python -c .*\n(.*)$", result.stdout, re.MULTILINE)
     assert refused == "ValueError: Object arrays cannot be loaded when allow_pickle=False"
     assert {"diffraction", "Y", "_metadata"} < set(read.split())
     assert result.stdout.count("wrote ") == 4
-    assert "generate_patches_tool.py  generate_patches" in result.stdout.splitlines()[-1]
+    assert "generate_patches_tool.py  generate_patches" in result.stdout
+    assert "products" in result.stdout.splitlines()[-1]
     with np.load(folder / "patched.npz", allow_pickle=False) as members:
         assert members["Y"].shape == (FRAMES, 64, 64)
         assert len(json.loads(str(members["_metadata"].item()))["data_transformations"]) == 3
     assert ptystore.verify(folder / "patched.zarr").ok
+    assert (folder / "study" / "summary" / "summary.md").is_file()
 
 
 def test_demo_as_json_and_again(tmp_path: Path) -> None:
@@ -92,7 +94,7 @@ def test_demo_as_json_and_again(tmp_path: Path) -> None:
     assert first.exit_code == 0, first.stderr
     document = json.loads(first.stdout)
     assert [one["command"][1] for one in document["steps"]] == [
-        *("ingest", "canonicalize", "patch", "export")
+        *("ingest", "canonicalize", "patch", "export", "study")
     ]
     assert len(document["history"]) == 3
     made = {one.name for one in tmp_path.iterdir()}

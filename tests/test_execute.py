@@ -76,11 +76,11 @@ def test_a_failure_is_raised_in_order_and_nothing_is_left_running() -> None:
 
 def test_the_results_before_a_failure_are_given() -> None:
     watched = Watched(10, fail_at=5)
-    got = []
-    with ThreadPoolExecutor(3) as pool, pytest.raises(ValueError, match="this one"):
-        for number in run_in_order(watched.tasks(), pool, 4):
-            got.append(number)
-    assert got == [0, 1, 2, 3, 4]
+    with ThreadPoolExecutor(3) as pool:
+        results = run_in_order(watched.tasks(), pool, 4)
+        assert [next(results) for _ in range(5)] == [0, 1, 2, 3, 4]
+        with pytest.raises(ValueError, match="this one"):
+            next(results)
 
 
 def test_a_failure_while_making_tasks_awaits_what_runs() -> None:

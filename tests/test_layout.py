@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ptystore.layout import BLOCK_BYTES, CHUNK_BYTES, LEAF_BYTES, SHARD_BYTES
-from ptystore.layout import leaf_rows, plan, plan_whole
+from ptystore.layout import (
+    BLOCK_BYTES,
+    CHUNK_BYTES,
+    LEAF_BYTES,
+    SHARD_BYTES,
+    leaf_rows,
+    plan,
+    plan_whole,
+)
 
 SHAPES = st.lists(st.integers(0, 3000), max_size=4).map(tuple)
 BUDGETS = st.integers(1, 1 << 22)
@@ -39,7 +47,7 @@ def test_cuts_cover_every_row_once_on_common_boundaries(
         return
     assert shards[0][0] == 0
     assert shards[-1][1] == rows
-    assert all(left[1] == right[0] for left, right in zip(shards, shards[1:], strict=False))
+    assert all(left[1] == right[0] for left, right in pairwise(shards))
     leaf = leaf_rows(row_bytes)
     for start, stop in shards if len(shards) < 50 else [shards[0], shards[-1]]:
         assert start % one.shard_rows == 0
@@ -71,7 +79,9 @@ def test_frames_of_64_by_64_uint16() -> None:
     assert plan((64, 64, 5000), 2, 2).shard_shape == (64, 64, 2048)
 
 
-@pytest.mark.parametrize("row_bytes", [0, 1, 3, LEAF_BYTES - 1, LEAF_BYTES, LEAF_BYTES + 1, 1 << 30])
+@pytest.mark.parametrize(
+    "row_bytes", [0, 1, 3, LEAF_BYTES - 1, LEAF_BYTES, LEAF_BYTES + 1, 1 << 30]
+)
 def test_a_leaf_is_the_largest_power_of_two_rows_within_64_kib(row_bytes: int) -> None:
     rows = leaf_rows(row_bytes)
     assert rows & (rows - 1) == 0

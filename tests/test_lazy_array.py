@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scans import Array, forked, values
 
 from ptystore.lazy_array import (
     CachedArray,
@@ -25,6 +24,7 @@ from ptystore.lazy_array import (
     read_all,
 )
 from ptystore.process_lock import ProcessLock
+from scans import Array, forked, pickled, values
 
 COUNT = 11
 FRAMES = values("i4", (COUNT, 3, 2))
@@ -96,9 +96,7 @@ def test_reads_what_it_stands_for(
     wanted = np.take(expected, np.arange(start, stop), axis=array.axis)
     np.testing.assert_array_equal(array.read(start, stop), wanted)
     np.testing.assert_array_equal(array.begin(start, stop)(), wanted)
-    np.testing.assert_array_equal(
-        array.take(indices), np.take(expected, indices, axis=array.axis)
-    )
+    np.testing.assert_array_equal(array.take(indices), np.take(expected, indices, axis=array.axis))
     np.testing.assert_array_equal(read_all(array), expected)
 
 
@@ -118,7 +116,7 @@ def test_blocks_begun_in_order_may_be_finished_in_any(
 def test_pickles(maker: Callable[[], tuple[LazyArray, Array]]) -> None:
     array, expected = maker()
     read_all(array)
-    np.testing.assert_array_equal(read_all(pickle.loads(pickle.dumps(array))), expected)
+    np.testing.assert_array_equal(read_all(pickled(array)), expected)
 
 
 @EACH
@@ -247,7 +245,9 @@ def test_a_process_lock_excludes_other_threads() -> None:
     assert most == [1]
     acquired = threading.Event()
     with lock:
-        other = threading.Thread(target=lambda: (lock.__enter__(), acquired.set(), lock.__exit__(None, None, None)))
+        other = threading.Thread(
+            target=lambda: (lock.__enter__(), acquired.set(), lock.__exit__(None, None, None))
+        )
         other.start()
         assert not acquired.wait(0.05)
     other.join()

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from scans import spawned
 
 MIB = 1 << 20

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from npz_files import DEFLATED, member, scan_arrays, write_npz
 
 import ptystore
+from npz_files import DEFLATED, member, scan_arrays, write_npz
 from ptystore.problems import Problem
 
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from npz_files import DEFLATED, DOCUMENT, member, pickled, scan_arrays, write_npz
 
 import ptystore
+from npz_files import DEFLATED, DOCUMENT, member, pickled, scan_arrays, write_npz
 
 LEGACY_FAILURE = "Object arrays cannot be loaded when allow_pickle=False"
 RECORDS = [

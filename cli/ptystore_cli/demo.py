@@ -22,7 +22,7 @@ __all__ = ["run_demo"]
 # Takes the words of a command line after `ptystore`, gives its exit code, or None for 0.
 Run = Callable[[list[str]], Any]
 
-_NAMES = ("raw.npz", "scan.zarr", "canonical.zarr", "patched.zarr", "patched.npz")
+_NAMES = ("raw.npz", "scan.zarr", "canonical.zarr", "patched.zarr", "patched.npz", "study")
 
 
 def run_demo(folder: Path, frames: int, overwrite: bool, output: Output, run: Run) -> None:
@@ -32,7 +32,7 @@ def run_demo(folder: Path, frames: int, overwrite: bool, output: Output, run: Ru
     """
     import ptystore
 
-    raw, scan, canonical, patched, exported = (folder / name for name in _NAMES)
+    raw, scan, canonical, patched, exported, hub = (folder / name for name in _NAMES)
     with _made(folder, overwrite):
         say(f"# a raw scan of {frames} frames, as legacy tools save one", output)
         began = time.monotonic()
@@ -51,6 +51,9 @@ def run_demo(folder: Path, frames: int, overwrite: bool, output: Output, run: Ru
         ]
         loaded = _try_plain_load(exported, output)
         _step(["history", str(exported)], False, output, run)
+        study = ["study", str(hub), "--base", str(exported), "--dose", "1000", "--view", "dense"]
+        again = ["--overwrite-hub"] if overwrite else []
+        steps.append(_step([*study, *again], False, output, run))
     print_json(
         {
             "folder": str(folder),

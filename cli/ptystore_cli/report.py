@@ -256,3 +256,47 @@ def _by(shape: Sequence[int] | None) -> str:
 
 def _plural(count: int, noun: str) -> str:
     return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
+def print_overlap(src: Path, measured: Any, output: Output) -> None:
+    """The overlap metrics of a scan's positions."""
+    metrics = measured.metrics
+    say(
+        f"{printable(src)}: {_plural(metrics.frames, 'frame')}, "
+        f"{metrics.unique_positions} different positions",
+        output,
+    )
+    for one in (metrics, measured.wide):
+        if one is None:
+            continue
+        how = measured.diameter_from if one is metrics else "0.6 of the frame width"
+        say(f"discs of {one.diameter:.2f} px ({how})", output)
+        for name, meaning in _METRICS.items():
+            value = getattr(one, name)
+            shown = one.reasons.get(name, "none") if value is None else f"{value:.4f}"
+            say(f"  {name}  {shown}  {meaning}", output)
+    print_json({"file": str(src), **measured.to_dict()}, output)
+
+
+def print_study(done: Any, output: Output) -> None:
+    """What a study left, and how much of it was there before."""
+    say(
+        f"{printable(done.hub)}: {_plural(len(done.products), 'product')}, "
+        f"{len(done.reused)} of them used again, {done.seconds:.2f} s; "
+        "see summary/summary.md",
+        output,
+    )
+    document = {
+        "hub": str(done.hub),
+        "products": [one.to_dict() for one in done.products],
+        "reused": list(done.reused),
+        "seconds": round(done.seconds, 3),
+    }
+    print_json(document, output)
+
+
+_METRICS = {
+    "metric1": "a frame with its 3 nearest",
+    "metric2": "a position with its nearest",
+    "metric3": "a group with groups nearby",
+}

@@ -26,6 +26,7 @@ from ptystore.formats import (
     write_dataset,
 )
 from ptystore.formats.assemble import signal_of
+from ptystore.formats.repair import RepairReport, repair_store
 from ptystore.formats.verify import VerifyReport, verify_path
 from ptystore.formats.virtual import materialized
 from ptystore.formats.writing import DEFAULT_MAX_MEMORY, Progress
@@ -44,6 +45,7 @@ __all__ = [
     "materialize",
     "open",
     "plan",
+    "repair",
     "save_npz",
     "verify",
     "write",
@@ -212,6 +214,28 @@ def verify(
     all, `StorageError` where the system can't read.
     """
     return verify_path(Path(path), WriteOptions(jobs=jobs), fast=fast, progress=progress)
+
+
+def repair(
+    path: PathLike,
+    source: PathLike,
+    *,
+    jobs: int | None = None,
+    progress: Progress | None = None,
+    warn: Callable[[str], None] | None = None,
+) -> RepairReport:
+    """Write the damaged frames of a Zarr store again, from a source of the same values.
+
+    What is damaged is found as by `verify`. Of each damaged field the source's digest must
+    be the one that the store records; undamaged chunks are kept byte for byte, and files
+    that other stores share are not changed for those. It may be stopped at any point and run again.
+
+    Raises `DestinationError` for what is no store of ptystore's that can be written,
+    `InputError` where the source does not hold the same values, `IntegrityError` where the
+    root document or the source is damaged, `StorageError`.
+    """
+    options = WriteOptions(jobs=jobs)
+    return repair_store(Path(path), Path(source), options, progress=progress, warn=warn)
 
 
 def dataset_of(

@@ -249,7 +249,11 @@ class _Run:
 
     def _require_records(self, dose: float, log: Log) -> None:
         """Before phase D: every product of phase C says what was done to it."""
-        with self._step("check phase C", ["ptystore", "info", str(self._hub.root)], log):
+        with self._step(
+            "check phase C",
+            ["ptystore", "history", str(self._path(self._plan.phase_c(dose)[-1].product))],
+            log,
+        ):
             for step in self._plan.phase_c(dose):
                 metadata = self._open(step.product).metadata
                 history = metadata.history if metadata is not None else []

@@ -12,6 +12,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
+import ptystore
+from ptystore import Dataset, IntegrityError, Metadata
+from ptystore.errors import DamagedInputError
 from scans import (
     DTYPES,
     Array,
@@ -25,15 +29,12 @@ from scans import (
     forked,
     native,
     overwrite,
+    pickled,
     plain_digest,
     scan,
     spawned,
     values,
 )
-
-import ptystore
-from ptystore import Dataset, IntegrityError, Metadata
-from ptystore.errors import DamagedInputError
 
 
 @dataclass(frozen=True)
@@ -352,9 +353,8 @@ def test_a_pipeline_pickles_into_a_spawned_process(form: Format, tmp_path: Path)
     with open(tmp_path / "pickled", "wb") as file:
         pickle.dump((dataset, expected), file)
     spawned(READ, tmp_path / "pickled")
-    field = pickle.loads(pickle.dumps(dataset["Y"]))
-    assert_same(field.values(), expected["Y"])
-    array = pickle.loads(pickle.dumps(ptystore.open(tmp_path / f"scan{form.suffix}")["diff3d"].array))
+    assert_same(pickled(dataset["Y"]).values(), expected["Y"])
+    array = pickled(ptystore.open(tmp_path / f"scan{form.suffix}")["diff3d"].array)
     assert_same(array.read(0, 21), scan()["diff3d"])
 
 

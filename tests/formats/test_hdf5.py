@@ -4,16 +4,29 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
 import pytest
-from scans import assert_same, chunk_places, document, flip, forked, overwrite, put, scan, values
 
 import ptystore
 from ptystore import InputError, IntegrityError, Metadata
+from scans import (
+    assert_same,
+    chunk_places,
+    document,
+    flip,
+    forked,
+    overwrite,
+    pickled,
+    put,
+    scan,
+    values,
+)
 
 FRAMES = values("u2", (700, 40, 41))  # chunks of 4 frames
 
@@ -119,10 +132,8 @@ def test_a_file_that_changed_since_it_was_opened(file: Path) -> None:
     dataset = ptystore.open(file)
     file.unlink()
     put(file.parent, ".h5", {"diffraction": FRAMES + 1})
-    import pickle
-
     with pytest.raises((InputError, IntegrityError)):
-        pickle.loads(pickle.dumps(dataset))["diffraction"].values()
+        pickled(dataset)["diffraction"].values()
 
 
 def foreign(path: Path, **arrays: Any) -> Path:
@@ -188,9 +199,7 @@ def test_metadata_of_others(tmp_path: Path, text: Any) -> None:
     ],
     ids=["compound", "opaque", "longdouble", "null", "metadata"],
 )
-def test_what_can_not_be_taken_is_refused_by_name(
-    tmp_path: Path, value: Any, reason: str
-) -> None:
+def test_what_can_not_be_taken_is_refused_by_name(tmp_path: Path, value: Any, reason: str) -> None:
     name = "_metadata" if reason == "metadata" else "odd"
     path = foreign(tmp_path / "a.h5", **{"a": np.ones(2), name: value})
     with pytest.raises(InputError, match=reason) as caught:
@@ -217,10 +226,9 @@ def test_groups_inside_groups_are_refused(tmp_path: Path) -> None:
 
 def test_a_file_that_another_program_writes(tmp_path: Path) -> None:
     path = foreign(tmp_path / "a.h5", a=np.ones(2))
-    code = "import h5py, sys; file = h5py.File(sys.argv[1], 'a'); print('open', flush=True); input()"
-    import subprocess
-    import sys
-
+    code = (
+        "import h5py, sys; file = h5py.File(sys.argv[1], 'a'); print('open', flush=True); input()"
+    )
     with subprocess.Popen(
         [sys.executable, "-c", code, str(path)],
         stdin=subprocess.PIPE,

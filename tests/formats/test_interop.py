@@ -13,11 +13,11 @@ import pytest
 import tensorstore
 import xarray
 import zarr
-from scans import DTYPES, Array, assert_same, chunk_places, document, put, scan, values
 from zarr.codecs import BloscCodec, Crc32cCodec, ShardingCodec, ZstdCodec
 
 import ptystore
 from ptystore import InputError
+from scans import DTYPES, Array, assert_same, chunk_places, document, put, scan, values
 
 # fields that another library would take for something else: dimensions and coordinates
 CLASHING = ("x", "y", "kx", "scan", "mode", "note_0", "diff3d_0", "object_y")
@@ -133,7 +133,10 @@ def test_h5py_reads_ours(ours: Path) -> None:
 LAYOUT = {
     "chunks": (2, 32, 30),
     "shards": (128, 32, 30),
-    "compressors": [BloscCodec(cname="lz4", clevel=5, shuffle="bitshuffle", typesize=2), Crc32cCodec()],
+    "compressors": [
+        BloscCodec(cname="lz4", clevel=5, shuffle="bitshuffle", typesize=2),
+        Crc32cCodec(),
+    ],
 }
 
 
@@ -206,10 +209,16 @@ def test_a_tensorstore_store_of_our_layout(tmp_path: Path) -> None:
         chunk = [2, 32, 30] if name == "diff3d" else list(value.shape)
         codecs: list[dict[str, Any]] = [
             {"name": "bytes", "configuration": {"endian": "little"}},
-            {"name": "blosc", "configuration": {"cname": "lz4", "clevel": 5, "shuffle": "bitshuffle"}},
+            {
+                "name": "blosc",
+                "configuration": {"cname": "lz4", "clevel": 5, "shuffle": "bitshuffle"},
+            },
             {"name": "crc32c"},
         ]
-        shard = {"name": "sharding_indexed", "configuration": {"chunk_shape": chunk, "codecs": codecs}}
+        shard = {
+            "name": "sharding_indexed",
+            "configuration": {"chunk_shape": chunk, "codecs": codecs},
+        }
         grid = [128, 32, 30] if name == "diff3d" else list(value.shape)
         spec = {
             "driver": "zarr3",
@@ -231,12 +240,19 @@ def test_a_tensorstore_store_of_our_layout(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("form", [2, 3])
 def test_plain_groups_of_either_zarr_version(tmp_path: Path, form: Any) -> None:
-    given = {**scan(), "big": np.arange(7).astype(">i4"), "0d": np.array(3.0), "bool": np.eye(3) > 0}
+    given = {
+        **scan(),
+        "big": np.arange(7).astype(">i4"),
+        "0d": np.array(3.0),
+        "bool": np.eye(3) > 0,
+    }
     group = zarr.create_group(str(tmp_path / "a.zarr"), zarr_format=form)
     for name, value in given.items():
         native_ = value if form == 2 else value.astype(value.dtype.newbyteorder("="))
         group.create_array(name, data=native_, chunks=tuple(max(1, n // 2) for n in value.shape))
-    group.create_array("words", shape=(2,), dtype="str" if form == 3 else "U9")[:] = np.array(["µm", "b"])
+    group.create_array("words", shape=(2,), dtype="str" if form == 3 else "U9")[:] = np.array(
+        ["µm", "b"]
+    )
     group["xcoords"].attrs["units"] = "um"
     group.attrs["metadata"] = {"a": 1}
     found = ptystore.open(tmp_path / "a.zarr")
@@ -278,7 +294,9 @@ def test_another_codec_of_theirs(tmp_path: Path) -> None:
         shape=frames.shape,
         dtype="u2",
         chunks=(37, 8, 9),
-        serializer=ShardingCodec(chunk_shape=(37, 4, 9), codecs=[zarr.codecs.BytesCodec(), ZstdCodec()]),
+        serializer=ShardingCodec(
+            chunk_shape=(37, 4, 9), codecs=[zarr.codecs.BytesCodec(), ZstdCodec()]
+        ),
         compressors=None,
     )
     array[...] = frames

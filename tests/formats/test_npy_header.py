@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from npz_files import npy_claiming, npy_head
 
+from npz_files import npy_claiming, npy_head
 from ptystore.errors import InputError
 from ptystore.formats.npy_header import HEADER_LIMIT, npy_header_bytes, parse_npy_header
 

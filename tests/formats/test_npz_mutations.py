@@ -19,9 +19,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from npz_files import DEFLATED, DOCUMENT, STORED, member, pickled, scan_arrays, write_npz
 
 import ptystore
+from npz_files import DEFLATED, DOCUMENT, STORED, member, pickled, scan_arrays, write_npz
 from ptystore.errors import PtystoreError
 
 MUTATIONS = 100_000 if os.environ.get("PTYSTORE_FAULTS_FULL") else 1_500

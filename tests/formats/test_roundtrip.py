@@ -16,12 +16,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as st_numpy
-from scans import DTYPES, SUFFIXES, Array, assert_same, document, native, plain_digest, scan, values
 
 import ptystore
 from ptystore import InputError, Metadata
 from ptystore.formats import npz_writer
 from ptystore.formats.zip_directory import check_name
+from scans import DTYPES, SUFFIXES, Array, assert_same, document, native, plain_digest, scan, values
 
 NAMES = st.text(string.ascii_letters + string.digits + "_-.+ ", min_size=1, max_size=128).filter(
     lambda name: check_name(name) is None and name.lower() != "_metadata"

@@ -7,12 +7,13 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import google_crc32c
 import numpy as np
 import pytest
-from scans import assert_same, chunk_places, document, flip, overwrite, put, scan, values
 
 import ptystore
 from ptystore import InputError, IntegrityError, Metadata
+from scans import assert_same, chunk_places, document, flip, overwrite, put, scan, values
 
 FRAMES = values("u2", (5000, 40, 41))  # 3,280 bytes: chunks of 4 frames, shards of 4096
 
@@ -102,8 +103,6 @@ def zero_chunk(store: Path) -> None:
 
 def unlink_from_index(store: Path) -> None:
     """Mark chunk 700 as missing in the shard's index, with a checksum that is right."""
-    import google_crc32c
-
     data = bytearray(shard(store, 0).read_bytes())
     begin = len(data) - 4 - 16 * 1024
     data[begin + 16 * 700 : begin + 16 * 701] = b"\xff" * 16
@@ -112,8 +111,6 @@ def unlink_from_index(store: Path) -> None:
 
 
 def point_outside(store: Path) -> None:
-    import google_crc32c
-
     data = bytearray(shard(store, 0).read_bytes())
     begin = len(data) - 4 - 16 * 1024
     data[begin + 16 * 700 : begin + 16 * 700 + 8] = (2**64 - 2**20).to_bytes(8, "little")

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from npz_files import DEFLATED, DOCUMENT, STORED, history_of, member, scan_arrays, write_npz
 
 import ptystore
+from npz_files import DEFLATED, DOCUMENT, STORED, history_of, member, scan_arrays, write_npz
 from ptystore import layout
 from ptystore.errors import InputError, ParameterError
 
@@ -42,7 +42,7 @@ def counts_of(dtype: str, frames: int = 6) -> np.ndarray:
 def test_integer_counts_become_amplitude(dtype: str) -> None:
     counts = counts_of(dtype)
     result = ptystore.canonicalize(scan_of({**scan_arrays(), "diff3d": counts}))
-    assert list(result)[0] == "diffraction"
+    assert next(iter(result)) == "diffraction"
     assert "diff3d" not in result
     frames = result["diffraction"]
     assert frames.dtype == np.float32
@@ -286,7 +286,7 @@ def test_a_pickled_result_computes_the_same(tmp_path: Path) -> None:
     arrays = scan_arrays()
     source = write_npz(tmp_path / "scan.npz", [member(n, one) for n, one in arrays.items()])
     result = ptystore.canonicalize(ptystore.open(source), flipy=True)
-    again = pickle.loads(pickle.dumps(result))
+    again = pickle.loads(pickle.dumps(result))  # noqa: S301 - our own
     assert list(again) == list(result)
     for name in result:
         np.testing.assert_array_equal(again[name].values(), result[name].values())

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from npz_files import DEFLATED, DOCUMENT, STORED, member, pickled, scan_arrays, write_npz
 
 import ptystore
+from npz_files import DEFLATED, DOCUMENT, STORED, member, pickled, scan_arrays, write_npz
 
 
 def odd_arrays() -> dict[str, Any]:

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from npz_files import scan_arrays
 
 import ptystore
+from npz_files import scan_arrays
 from ptystore.errors import InputError, ParameterError
 from ptystore.transforms.naming import with_diffraction_key
 

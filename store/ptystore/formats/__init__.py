@@ -174,7 +174,7 @@ def _is_ours(path: Path) -> bool:
 
         return is_our_zarr(path)
     try:
-        open_dataset(path)
+        open_dataset(path, ReadOptions(metadata="keep-text"))
     except PtystoreError:
         return False
     return True

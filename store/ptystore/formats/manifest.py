@@ -30,6 +30,7 @@ __all__ = [
     "compare",
     "difference",
     "entry_of",
+    "manifest_bytes",
     "read_manifest",
     "write_manifest",
 ]
@@ -86,16 +87,21 @@ def write_manifest(folder: Path, entries: Manifest) -> None:
     Raises ValueError for a key that `read_manifest` would refuse, StorageError when the
     operating system can't write it.
     """
+    data = manifest_bytes(entries)
+    path = folder / MANIFEST_NAME
+    try:
+        path.write_bytes(data)
+    except OSError as error:
+        raise storage_error(error, path) from error
+
+
+def manifest_bytes(entries: Manifest) -> bytes:
+    """What `write_manifest` writes; raises ValueError for a key that it refuses."""
     for key in entries:
         if not _is_safe(key):
             raise ValueError(f"not a manifest key: {key!r}")
     files = {key: [entry.length, f"{entry.crc32c:08x}"] for key, entry in entries.items()}
-    text = json.dumps({"format": _FORMAT, "files": dict(sorted(files.items()))})
-    path = folder / MANIFEST_NAME
-    try:
-        path.write_text(text, encoding="ascii")
-    except OSError as error:
-        raise storage_error(error, path) from error
+    return json.dumps({"format": _FORMAT, "files": dict(sorted(files.items()))}).encode("ascii")
 
 
 def read_manifest(folder: Path) -> dict[str, Entry]:

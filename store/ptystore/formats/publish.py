@@ -41,6 +41,7 @@ __all__ = [
     "check_destination",
     "stage_file",
     "stage_folder",
+    "stage_replacements",
     "storage_error",
     "sync_tree",
 ]
@@ -54,6 +55,8 @@ _RENAME_NOREPLACE, _RENAME_EXCHANGE, _AT_FDCWD = 1, 2, -100  # linux/fs.h, fcntl
 _UNSUPPORTED = {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP}
 _NO_LOCKS = _UNSUPPORTED | {errno.EBADF, errno.ENOLCK}
 _NO_LINKS = _UNSUPPORTED | {errno.EPERM, errno.EMLINK}
+# Never follows a link out of the store.
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 _libc_renameat2 = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
 
@@ -107,6 +110,44 @@ def stage_file(
         with explained(destination, staging):
             _sync(os.fspath(staged))
             _publish(staged, destination, aside, overwrite, is_ours)
+
+
+@contextmanager
+def stage_replacements(
+    store: Path, *, warn: Callable[[str], None]
+) -> Iterator[Callable[[str, bytes], None]]:
+    """Yield `put(key, data)`, which replaces or adds one file of a published store.
+
+    The file is staged beside the store, made durable and renamed over the old one in one step,
+    which leaves other names of the old one (hard links from other stores) as they are. A store
+    that is replaced meanwhile is not touched: files go where the store was at the beginning.
+    Raises as `stage_folder` does.
+    """
+    with _staged(store, True, lambda path: True, warn) as (staging, _), explained(store, staging):
+        root = os.open(store, _FOLDER)
+        try:
+            yield functools.partial(_put, root, staging)
+        finally:
+            os.close(root)
+
+
+def _put(root: int, staging: Path, key: str, data: bytes) -> None:
+    staged = staging / "file"
+    with open(staged, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    name, _, inner = key.rpartition("/")
+    if name:
+        with suppress(FileExistsError):
+            os.mkdir(name, dir_fd=root)
+            os.fsync(root)
+    folder = os.open(name or ".", _FOLDER, dir_fd=root)
+    try:
+        os.replace(staged, inner, dst_dir_fd=folder)
+        os.fsync(folder)
+    finally:
+        os.close(folder)
 
 
 def sync_tree(

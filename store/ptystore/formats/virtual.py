@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from ptystore.content_digest import dtype_name, recipe_digest
-from ptystore.dataset import Dataset, Field, Recipe
+from ptystore.dataset import Dataset, Field, Recipe, Storage
 from ptystore.errors import IntegrityError
 from ptystore.recipes import build
 
@@ -156,7 +156,10 @@ def restore(fields: Mapping[str, Field], virtual: Virtual, *, file: Path) -> dic
                 advice="a newer ptystore may know it: pip install --upgrade ptystore",
             ) from error
         recipe = Recipe(note.compute, inputs, note.parameters)
-        found[name] = Field(name, array, "per_frame", note.attrs, recipe=recipe)
+        storage = Storage(f"virtual: {note.compute}", 0)
+        found[name] = Field(
+            name, array, "per_frame", note.attrs, storage=storage, recipe=recipe
+        )
     try:
         return {name: found[name] for name in virtual.order if name not in virtual.hidden}
     except KeyError as error:

@@ -245,14 +245,17 @@ class TextArray(LazyBase):
         self.dtype = dtype
         self.axis = axis
         self._key = shard_key(plan_whole(shape, max(4, dtype.itemsize), axis), 0)
-        self._entry = None if files is None else files.get(self._key)
+        self._files = files
 
     def read(self, start: int, stop: int) -> Array:
         if 0 in self.shape:
             return np.empty(self.shape, self.dtype)
         # Its chunk has a checksum too, but zarr-python takes a missing one for empty texts.
         file = self._store / self._name / self._key
-        problem = "is not in the manifest" if self._entry is None else difference(file, self._entry)
+        if self._files is None:
+            problem = None if file.is_file() else "is missing"
+        else:
+            problem = difference(file, self._files[self._key])
         if problem:
             raise IntegrityError(
                 f"its text is missing or damaged: the file {self._key} {problem}",

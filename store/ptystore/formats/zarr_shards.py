@@ -25,7 +25,7 @@ from ptystore.formats.shard_index import IndexCache
 from ptystore.layout import Layout
 from ptystore.lazy_array import Array
 
-__all__ = ["ShardedArray", "checksum", "pack_shard", "shard_count", "shard_key"]
+__all__ = ["ShardedArray", "checksum", "pack_chunks", "pack_shard", "shard_count", "shard_key"]
 
 _MISSING = (1 << 64) - 1
 
@@ -51,9 +51,14 @@ def shard_count(layout: Layout) -> int:
 
 def pack_shard(layout: Layout, blocks: Iterable[Array]) -> list[bytes]:
     """The pieces of one shard file from its blocks of rows, in order."""
-    pieces = [
-        with_checksum(encode(chunk)) for block in blocks for chunk in chunks_of(layout, block)
-    ]
+    return pack_chunks(
+        layout,
+        [with_checksum(encode(chunk)) for block in blocks for chunk in chunks_of(layout, block)],
+    )
+
+
+def pack_chunks(layout: Layout, pieces: list[bytes]) -> list[bytes]:
+    """The pieces of one shard file from its encoded chunks, each with its checksum."""
     if layout.chunks_per_shard == 1:
         return pieces
     index = np.full((layout.chunks_per_shard, 2), _MISSING, "<u8")

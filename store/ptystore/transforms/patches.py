@@ -10,6 +10,7 @@ from ptystore.errors import InputError, ParameterError
 from ptystore.patch_windows import Interpolation
 from ptystore.positions import warn_of_frames_outside
 from ptystore.recipes import patches
+from ptystore.spacing import require_neighbors
 
 __all__ = ["extract_patches"]
 
@@ -37,11 +38,7 @@ def extract_patches(
     if interpolation not in ("bilinear", "nearest"):
         raise ParameterError(f"interpolation must be bilinear or nearest, not {interpolation!r}")
     gridsize = dataset.metadata.gridsize if dataset.metadata is not None else 1
-    if k_neighbors < gridsize**2:
-        raise ParameterError(
-            f"k_neighbors {k_neighbors} is less than gridsize² = {gridsize**2}: a group of "
-            f"gridsize {gridsize} needs that many frames"
-        )
+    require_neighbors(k_neighbors, gridsize)
     obj = dataset.require("objectGuess", "extracting patches")
     xcoords = dataset.require("xcoords", "extracting patches")
     ycoords = dataset.require("ycoords", "extracting patches")

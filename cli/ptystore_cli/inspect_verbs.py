@@ -1,0 +1,121 @@
+"""The verbs that look at a scan: what is in it, how it came to be, whether it is whole."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ptystore_cli import report
+from ptystore_cli.options import (
+    Jobs,
+    Output,
+    ReadingHeaders,
+    Source,
+)
+from ptystore_cli.registry import verb
+from ptystore_cli.terminal import progress_bar
+
+KNeighbors = Annotated[
+    int | None,
+    typer.Option(min=1, metavar="K", help="Neighbours that a group of frames is chosen from."),
+]
+
+
+@verb("info scan.zarr", "info scan.npz --json", "info view.zarr --overlap")
+def info(
+    src: Source,
+    reading: ReadingHeaders,
+    output: Output,
+    overlap: Annotated[
+        bool, typer.Option("--overlap", help="Measure the overlap of the scan positions instead.")
+    ] = False,
+    probe_diameter: Annotated[
+        float | None,
+        typer.Option(metavar="PX", help="Of the overlapping discs; the probe's FWHM if not given."),
+    ] = None,
+) -> None:
+    """Show the fields: dims, shapes, dtypes, units, chunks, sizes, digests. Reads headers only."""
+    import ptystore
+
+    scan = reading.open(src)
+    if overlap or probe_diameter is not None:
+        report.print_overlap(src, ptystore.measure_overlap(scan, probe_diameter), output)
+    else:
+        report.print_description(scan, ptystore.describe(scan), output)
+
+
+@verb("history scan.zarr")
+def history(src: Source, reading: ReadingHeaders, output: Output) -> None:
+    """Show the transformations that made the scan, oldest first."""
+    report.print_history(reading.open(src), output)
+
+
+@verb("validate patched.zarr", "validate patched.npz --k-neighbors 7")
+def validate(
+    src: Source, reading: ReadingHeaders, output: Output, k_neighbors: KNeighbors = None
+) -> None:
+    """List every problem of a scan against its canonical form; exit code 1 if there is any."""
+    import ptystore
+
+    problems = ptystore.find_problems(reading.open(src), k_neighbors=k_neighbors)
+    report.print_problems(problems, src, output)
+    if problems:
+        raise typer.Exit(1)
+
+
+@verb("verify scan.zarr", "verify scan.zarr --fast")
+def verify(
+    src: Source,
+    output: Output,
+    fast: Annotated[
+        bool, typer.Option("--fast", help="Compare lengths and headers; read no values.")
+    ] = False,
+    jobs: Jobs = None,
+) -> None:
+    """Compare a store with all that it records of itself; exit code 5 if anything is damaged."""
+    import ptystore
+
+    with progress_bar(_size(src), output) as advance:
+        found = ptystore.verify(src, fast=fast, jobs=jobs, progress=advance)
+    report.print_verified(found, output)
+    if not found.ok:
+        raise typer.Exit(ptystore.IntegrityError.exit_code)
+
+
+def _size(src: Path) -> int | None:
+    """Uncompressed bytes, None where it can't be opened: what is wrong is `verify`'s to say."""
+    import ptystore
+
+    try:
+        return ptystore.open(src).nbytes
+    except ptystore.PtystoreError:
+        return None
+
+
+@verb("digest scan.zarr", "digest scan.zarr --recorded")
+def digest(
+    src: Source,
+    reading: ReadingHeaders,
+    output: Output,
+    recorded: Annotated[
+        bool, typer.Option("--recorded", help="Show what the store records; read no values.")
+    ] = False,
+    jobs: Jobs = None,
+) -> None:
+    """Print the content digest (BLAKE3) of each field, and of the whole.
+
+    The same scan has the same digests in any format.
+    """
+    import ptystore
+
+    scan = reading.open(src)
+    if recorded:
+        fields: dict[str, str | None] = {one.name: one.digest for one in scan.fields.values()}
+        whole = scan.source.digest if scan.source else None
+        report.print_digests(src, fields, whole, recorded, output)
+        return
+    with progress_bar(scan.nbytes, output) as advance:
+        computed, combined = ptystore.digest(scan, jobs=jobs, progress=advance)
+    report.print_digests(src, computed, combined, recorded, output)

@@ -1,0 +1,67 @@
+"""How a verb becomes a command: its options spread out, its failures told in one line."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from ptystore_cli import report
+from ptystore_cli.failures import one_line
+from ptystore_cli.options import Output, Writing, expand_groups
+from ptystore_cli.terminal import progress_bar, warn
+
+if TYPE_CHECKING:
+    import ptystore
+
+__all__ = ["app", "deliver", "verb"]
+
+Verb = Callable[..., None]
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def verb(*examples: str) -> Callable[[Verb], Verb]:
+    """Register a verb: its option groups spread out, its failures told in one line."""
+    epilog = "\n\n".join(f"Example: ptystore {one}" for one in examples)
+
+    def register(function: Verb) -> Verb:
+        expanded = expand_groups(function)
+
+        @functools.wraps(expanded)
+        def guarded(**given: Any) -> None:
+            with one_line(given["debug"]):
+                expanded(**given)
+
+        return app.command(epilog=epilog)(guarded)
+
+    return register
+
+
+def deliver(
+    scan: ptystore.Dataset, dst: Path, writing: Writing, output: Output, **more: Any
+) -> None:
+    """Write what a verb made, or print the plan of it."""
+    import ptystore
+
+    if writing.dry_run:
+        report.print_plan(ptystore.plan(scan, dst, **writing.limits()), output)
+        return
+    with progress_bar(scan.nbytes, output) as advance:
+        done = ptystore.write(
+            scan,
+            dst,
+            progress=advance,
+            warn=lambda line: warn(line, output),
+            **writing.limits(),
+            **more,
+        )
+    report.print_written(done, scan, output)

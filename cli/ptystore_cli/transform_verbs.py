@@ -1,0 +1,157 @@
+"""The verbs that read one scan and write another: options, one call of the library, a report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from ptystore_cli.options import (
+    Destination,
+    Output,
+    Reading,
+    Source,
+    Writing,
+)
+from ptystore_cli.registry import deliver, verb
+
+Virtual = Annotated[
+    bool,
+    typer.Option("--virtual", help="Keep how to compute it in the store, not the values."),
+]
+
+
+@verb(
+    "ingest scan.npz scan.zarr",
+    "ingest stack.npz scan.h5 --axis-order hwn --max-bytes 20GB",
+    "ingest scan.npz patched.zarr --canonicalize --patch",
+)
+def ingest(
+    src: Source,
+    dst: Destination,
+    reading: Reading,
+    writing: Writing,
+    output: Output,
+    canonicalize: Annotated[
+        bool, typer.Option("--canonicalize", help="Canonicalize in the same pass.")
+    ] = False,
+    patch: Annotated[bool, typer.Option("--patch", help="Add Y in the same pass.")] = False,
+) -> None:
+    """Bring any readable scan into a store as it is: names, values, dtypes and metadata kept."""
+    import ptystore
+
+    scan = ptystore.ingest(reading.open(src))
+    if canonicalize:
+        scan = ptystore.canonicalize(scan)
+    if patch:
+        scan = ptystore.extract_patches(scan)
+    deliver(scan, dst, writing, output)
+
+
+@verb("canonicalize scan.zarr canonical.zarr", "canonicalize scan.npz canonical.npz --flipx")
+def canonicalize(
+    src: Source,
+    dst: Destination,
+    reading: Reading,
+    writing: Writing,
+    output: Output,
+    signal: Annotated[
+        Literal["amplitude", "counts"], typer.Option(help="What the frames shall be.")
+    ] = "amplitude",
+    flipx: Annotated[
+        bool, typer.Option("--flipx", help="Change the sign of the x coordinates.")
+    ] = False,
+    flipy: Annotated[
+        bool, typer.Option("--flipy", help="Change the sign of the y coordinates.")
+    ] = False,
+    keep_dtypes: Annotated[
+        bool,
+        typer.Option(
+            "--keep-dtypes", help="Leave complex128 and the coordinates' dtypes as they are."
+        ),
+    ] = False,
+    virtual: Virtual = False,
+) -> None:
+    """Bring a scan to its canonical form: names, axis order, amplitude, single precision."""
+    import ptystore
+
+    scan = ptystore.canonicalize(
+        reading.open(src),
+        signal=signal,
+        flipx=flipx,
+        flipy=flipy,
+        keep_dtypes=keep_dtypes,
+        virtual=virtual,
+    )
+    deliver(scan, dst, writing, output)
+
+
+@verb("patch canonical.zarr patched.zarr", "patch scan.npz patched.npz --size 64")
+def patch(
+    src: Source,
+    dst: Destination,
+    reading: Reading,
+    writing: Writing,
+    output: Output,
+    size: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N", help="Height and width of a patch; the probe's own if not given."
+        ),
+    ] = None,
+    k_neighbors: Annotated[
+        int,
+        typer.Option(metavar="K", help="Checked against the metadata's gridsize, and recorded."),
+    ] = 7,
+    interpolation: Annotated[
+        Literal["bilinear", "nearest"], typer.Option(help="Between the object's pixels.")
+    ] = "bilinear",
+    virtual: Virtual = False,
+) -> None:
+    """Add Y: the object as seen from every scan position, one patch a frame."""
+    import ptystore
+
+    scan = ptystore.extract_patches(
+        reading.open(src),
+        size=size,
+        k_neighbors=k_neighbors,
+        interpolation=interpolation,
+        virtual=virtual,
+    )
+    deliver(scan, dst, writing, output)
+
+
+@verb("export patched.zarr patched.npz", "export scan.h5 scan.npz --diffraction-key both")
+def export(
+    src: Source,
+    dst: Annotated[Path, typer.Argument(metavar="DST.npz", help="The .npz to write.")],
+    reading: Reading,
+    writing: Writing,
+    output: Output,
+    compression: Annotated[
+        Literal["deflate", "store"], typer.Option(help="Of the members of the .npz.")
+    ] = "deflate",
+    diffraction_key: Annotated[
+        Literal["as-is", "diffraction", "diff3d", "both"],
+        typer.Option(help="The name that the frames shall have."),
+    ] = "as-is",
+) -> None:
+    """Write an .npz without pickles, for whoever still needs one."""
+    import ptystore
+
+    if dst.suffix.lower() != ".npz":
+        raise typer.BadParameter(
+            f"{str(dst)!r} does not end in .npz; ptystore ingest writes the other formats",
+            param_hint="DST.npz",
+        )
+    scan = ptystore.with_diffraction_key(reading.open(src), diffraction_key)
+    deliver(scan, dst, writing, output, compression=compression)
+
+
+@verb("materialize virtual.zarr scan.zarr")
+def materialize(src: Source, dst: Destination, writing: Writing, output: Output) -> None:
+    """Write a scan with its virtual fields as values."""
+    import ptystore
+
+    deliver(ptystore.materialize(ptystore.open(src)), dst, writing, output)

@@ -1,0 +1,117 @@
+"""Watches what a write asks of the operating system, and fails or kills it at any of it.
+
+Calls of `os` are watched in place. Files that are written are opened as `WatchedFile`; HDF5
+writes into one too, through h5py's driver for Python's file objects.
+"""
+
+from __future__ import annotations
+
+import builtins
+import contextlib
+import io
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import h5py
+import pytest
+
+from ptystore.formats import publish
+
+CALLS = (
+    *("mkdir", "open", "fsync", "listdir", "scandir", "lstat", "statvfs"),
+    *("rename", "replace", "link", "unlink", "rmdir"),
+)
+
+#: Calls that remove what a failed write left: where one of these fails, litter stays.
+CLEANUP = ("open", "scandir", "lstat", "unlink", "rmdir", "rename")
+
+#: Told of each call before it is made: its name and its arguments.
+Before = Callable[[str, tuple[Any, ...]], object]
+
+
+class WatchedFile(io.FileIO):
+    """A file whose writes are told before they are made."""
+
+    before: Before = staticmethod(lambda name, args: None)
+
+    def write(self, data: Any) -> int:
+        self.before("write", (self.name, self.tell(), bytes(data)))
+        return super().write(data)
+
+    def truncate(self, size: int | None = None) -> int:
+        self.before("truncate", (self.name, self.tell() if size is None else size))
+        return super().truncate(size)
+
+
+@contextlib.contextmanager
+def watched(root: Path, before: Before) -> Iterator[None]:
+    """Tell `before` of every call that concerns `root`, by a path in it or a descriptor."""
+    opened: list[WatchedFile] = []
+
+    def wrap(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*args: Any, **options: Any) -> Any:
+            if concerns(root, args):
+                before(name, args)
+            return function(*args, **options)
+
+        return call
+
+    def file(path: Any, mode: str) -> WatchedFile:
+        before("create", (path,))
+        made = WatchedFile(os.fspath(path), mode)
+        made.before = before  # type: ignore[method-assign]
+        opened.append(made)
+        return made
+
+    real_open, real_hdf5 = io.open, h5py.File
+
+    def open_(path: Any, mode: str = "r", buffering: int = -1, *args: Any, **how: Any) -> Any:
+        written = "b" in mode and any(one in mode for one in "xwa+")
+        if not written or isinstance(path, int) or not concerns(root, (path,)):
+            return real_open(path, mode, buffering, *args, **how)
+        raw = file(path, mode.replace("b", ""))
+        return raw if buffering == 0 else io.BufferedWriter(raw)
+
+    def hdf5(path: Any, mode: str = "r", **how: Any) -> Any:
+        if mode != "x":
+            return real_hdf5(path, mode, **how)
+        return real_hdf5(file(path, "x+"), "w", libver=how["libver"])
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name in CALLS:
+            patch.setattr(os, name, wrap(name, getattr(os, name)))
+        patch.setattr(publish, "_renameat2", wrap("renameat2", publish._renameat2))
+        patch.setattr(builtins, "open", open_)
+        patch.setattr(io, "open", open_)
+        patch.setattr(h5py, "File", hdf5)
+        try:
+            yield
+        finally:
+            for one in opened:
+                with contextlib.suppress(OSError):
+                    io.FileIO.close(one)
+
+
+def concerns(root: Path, args: tuple[Any, ...]) -> bool:
+    """Whether a call is about something in `root`: a path in it, a relative one, a descriptor."""
+    if not args:
+        return False
+    first = args[0]
+    if isinstance(first, int):
+        return True
+    path = os.fsdecode(first)
+    return not os.path.isabs(path) or Path(path).is_relative_to(root)
+
+
+class FaultAt:
+    """Does `action` before the call number `at`; counts them all."""
+
+    def __init__(self, at: int | None, action: Callable[[], object]) -> None:
+        self.at, self.action, self.calls = at, action, list[str]()
+
+    def __call__(self, name: str, args: tuple[Any, ...]) -> None:
+        self.calls.append(name)
+        if len(self.calls) - 1 == self.at:
+            self.action()
