@@ -19,8 +19,8 @@ NAMES = [
     "InputMissingError", "IntegrityError", "Metadata", "ParameterError", "PtystoreError",
     "StorageError", "Transformation", "canonicalize", "dataset_of", "describe", "digest",
     "export", "extract_patches", "find_problems", "ingest", "load_npz", "make_demo_scan",
-    "materialize", "measure_overlap", "open", "plan", "run_study", "save_npz", "select_view",
-    "simulate", "split", "verify", "with_diffraction_key", "write",
+    "materialize", "measure_overlap", "open", "plan", "repair", "run_study", "save_npz",
+    "select_view", "simulate", "split", "verify", "with_diffraction_key", "write",
 ]  # fmt: skip
 
 ERRORS = {

@@ -134,7 +134,7 @@ def test_options_of_patch(raw: Path, tmp_path: Path) -> None:
 def test_too_few_neighbours_are_refused(raw: Path, tmp_path: Path) -> None:
     result = run("patch", raw, tmp_path / "a.zarr", "--k-neighbors", 3)
     assert result.exit_code == 2
-    assert "gridsize² = 4" in result.stderr
+    assert "k_neighbors is 3, but gridsize 2 needs at least 4" in result.stderr
     assert names(tmp_path) == {"raw.npz"}
 
 

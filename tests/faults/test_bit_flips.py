@@ -123,14 +123,13 @@ def swap(one: Path, other: Path, aside: Path) -> None:
 
 @pytest.mark.parametrize("name", ["xcoords/c.0", "diff3d/c.0.0.0"])
 def test_a_swapped_file_of_another_field_of_the_same_kind(tmp_path: Path, name: str) -> None:
-    """Sound chunks in the wrong place: only the manifest and the digest can tell."""
+    """Sound chunks in the wrong place: the codec can't tell, the digest does."""
     path, other = tmp_path / "scan.zarr", tmp_path / "other.zarr"
     ptystore.write(small_scan(0), path)
     ptystore.write(small_scan(1), other)
     shutil.copy(other / name, path / name)
     (line,) = ptystore.verify(path).damage
-    field, _, file = name.partition("/")
-    assert line.startswith(f"{field}: frames 0 to 299: the file {file} ")
+    field = name.partition("/")[0]
+    assert line.startswith(f"{field}: the values are not those that were written")
     (path / "ptystore-manifest.json").unlink()
-    lines = ptystore.verify(path).damage
-    assert any(line.startswith(f"{field}: the values are not those") for line in lines)
+    assert line in ptystore.verify(path).damage

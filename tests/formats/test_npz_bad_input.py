@@ -49,6 +49,13 @@ def test_pathology_is_one_clear_line(case: Case, tmp_path: Path, bait: Path) -> 
     assert not bait.exists()
 
 
+def test_members_differing_only_in_case_are_refused_at_opening(tmp_path: Path) -> None:
+    source = tmp_path / "bad.npz"
+    source.write_bytes(PATHOLOGIES["differ only in case"].make())
+    with pytest.raises(InputError, match="only in case"):
+        ptystore.open(source)
+
+
 def test_the_bait_would_be_taken(tmp_path: Path, bait: Path) -> None:
     source = write_npz(tmp_path / "bad.npz", scan_members(_metadata=pickled(Bait())))
     with np.load(source, allow_pickle=True) as file:

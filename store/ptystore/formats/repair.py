@@ -6,7 +6,6 @@ import dataclasses
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -121,43 +120,40 @@ def _root(path: Path) -> tuple[dict[str, Any], Manifest | None]:
 
 
 class _Source:
-    """Where the values come from; believed for a field once its digest is the recorded one."""
+    """Where the values come from; believed for a field once all of it has the right digest.
+
+    Neither what the source records nor the manifest's CRC32C could stand in for that: a chunk
+    ends in its own CRC32C, so that the one of a whole file tells nothing of what is in it but
+    the chunks' lengths.
+    """
 
     def __init__(self, path: Path, options: WriteOptions) -> None:
         self._path = path
         self._jobs = options.jobs or default_jobs()
         self._fields: Dataset | None = None
-        self._proven: set[str] = set()
+        self._proven: dict[str, Field] = {}
 
     def field(self, wanted: Field) -> Field:
-        """The field that holds the values of `wanted`, by its shape, dtype and digest.
+        """The field that holds the values of `wanted`, all of them read and compared."""
+        if wanted.name not in self._proven:
+            self._proven[wanted.name] = self._prove(wanted, self._find(wanted))
+        return self._proven[wanted.name]
 
-        A digest that the source records is believed for now: `prove` reads the values.
-        """
+    def _find(self, wanted: Field) -> Field:
         if self._fields is None:
             self._fields = stored_fields(self._path, read_contents(self._path, ReadOptions()))
         # An input that a store hides under NAME.INPUT is INPUT in the scan it came from.
         for name in (wanted.name, wanted.name.partition(".")[2]):
             if name in self._fields:
-                break
-        else:
-            raise InputError("there is no such field", file=self._path, member=wanted.name)
-        found = self._fields[name]
+                return self._fields[name]
+        raise InputError("there is no such field", file=self._path, member=wanted.name)
+
+    def _prove(self, wanted: Field, found: Field) -> Field:
         alike = ("shape", "dtype", "frame_axis")
         if any(getattr(found, one) != getattr(wanted, one) for one in alike):
             raise self._other(wanted)
-        if name == wanted.name and found.digest is not None:
-            if found.digest != wanted.digest:
-                raise self._other(wanted)
-        else:
-            self.prove(wanted, found)
-        found.array.prepare(None)
-        return found
-
-    def prove(self, wanted: Field, found: Field) -> None:
-        """Read all values of the source's field and compare their digest."""
-        if wanted.name in self._proven:
-            return
+        if found.name == wanted.name and found.digest not in (None, wanted.digest):
+            raise self._other(wanted)
         named = dataclasses.replace(found, name=wanted.name)
         with ThreadPoolExecutor(self._jobs, thread_name_prefix="ptystore") as executor:
             digest, findings = check_values(named, executor, 2 * self._jobs, lambda _: None)
@@ -165,7 +161,8 @@ class _Source:
             raise IntegrityError(f"is damaged too: {findings[0]}", file=self._path)
         if digest != wanted.digest:
             raise self._other(wanted)
-        self._proven.add(wanted.name)
+        found.array.prepare(None)
+        return found
 
     def _other(self, wanted: Field) -> InputError:
         return InputError(
@@ -227,8 +224,7 @@ class _Repair:
                 continue
             source = self._source.field(field)
             pieces = list(_rebuilt(array, source, start, stop))
-            packed = pack_chunks(array.layout, pieces)
-            self._write(key, packed, prove=partial(self._source.prove, field, source))
+            self._write(key, pack_chunks(array.layout, pieces))
 
     def _text(self, field: Field, damaged: bool) -> None:
         # Only for text is zarr-python needed.
@@ -239,7 +235,6 @@ class _Repair:
             self._keep(f"{field.name}/" + ".".join(["c"] + ["0"] * field.ndim))
             return
         source = self._source.field(field)
-        self._source.prove(field, source)
         dims, attrs = tuple(document["dimension_names"]), document["attributes"]
         for file, data in text_array_files(read_all(source.array), dims, attrs).items():
             if file != ROOT_KEY:
@@ -249,18 +244,13 @@ class _Repair:
         known = None if self._manifest is None else self._manifest.get(key)
         self._entries[key] = known or entry_of(self._path / key)
 
-    def _write(
-        self, key: str, pieces: list[bytes], prove: Callable[[], None] | None = None
-    ) -> None:
-        """Put a file in its place unless it is there already.
-
-        Bytes that the manifest describes are right; of others, `prove` must be sure first.
-        """
-        entry = Entry(sum(map(len, pieces)), checksum(pieces))
-        if prove is not None and (self._manifest is None or self._manifest.get(key) != entry):
-            prove()
-        if difference(self._path / key, entry) is not None:
-            self._put(key, b"".join(pieces))
+    def _write(self, key: str, pieces: list[bytes]) -> None:
+        """Put a file in its place unless it is there already."""
+        data = b"".join(pieces)
+        entry = Entry(len(data), checksum(pieces))
+        # Compared byte by byte: see `_Source` for why the checksum is not enough.
+        if difference(self._path / key, entry) or (self._path / key).read_bytes() != data:
+            self._put(key, data)
             self._rewritten.append(key)
         self._entries[key] = entry
 
