@@ -20,6 +20,9 @@ except ImportError:
 
 from ptystore.torch import BatchDataset, FrameDataset
 
+# Three workers on two cores are what is tested.
+pytestmark = pytest.mark.filterwarnings("ignore:This DataLoader will create")
+
 FRAMES = values("u2", (900, 20, 21))
 POSITIONS = np.arange(900.0)
 

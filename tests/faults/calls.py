@@ -1,7 +1,6 @@
 """Watches what a write asks of the operating system, and fails or kills it at any of it.
 
-Calls of `os` are watched in place. Files that are written are opened as `WatchedFile`; HDF5
-writes into one too, through h5py's driver for Python's file objects.
+Calls of `os` are watched in place. Files that are written are opened as `WatchedFile`.
 """
 
 from __future__ import annotations
@@ -14,7 +13,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import h5py
 import pytest
 
 from ptystore.formats import publish
@@ -65,7 +63,7 @@ def watched(root: Path, before: Before) -> Iterator[None]:
         opened.append(made)
         return made
 
-    real_open, real_hdf5 = io.open, h5py.File
+    real_open = io.open
 
     def open_(path: Any, mode: str = "r", buffering: int = -1, *args: Any, **how: Any) -> Any:
         written = "b" in mode and any(one in mode for one in "xwa+")
@@ -74,18 +72,12 @@ def watched(root: Path, before: Before) -> Iterator[None]:
         raw = file(path, mode.replace("b", ""))
         return raw if buffering == 0 else io.BufferedWriter(raw)
 
-    def hdf5(path: Any, mode: str = "r", **how: Any) -> Any:
-        if mode != "x":
-            return real_hdf5(path, mode, **how)
-        return real_hdf5(file(path, "x+"), "w", libver=how["libver"])
-
     with pytest.MonkeyPatch.context() as patch:
         for name in CALLS:
             patch.setattr(os, name, wrap(name, getattr(os, name)))
         patch.setattr(publish, "_renameat2", wrap("renameat2", publish._renameat2))
         patch.setattr(builtins, "open", open_)
         patch.setattr(io, "open", open_)
-        patch.setattr(h5py, "File", hdf5)
         try:
             yield
         finally:

@@ -22,16 +22,17 @@ _REFUSED |= {errno.ENAMETOOLONG, errno.ELOOP}
 
 
 def storage_error(
-    error: OSError, path: str | os.PathLike[str], *, member: str | None = None
+    error: OSError | RuntimeError, path: str | os.PathLike[str], *, member: str | None = None
 ) -> StorageError:
     """The `StorageError` (exit 6) that says what the operating system said about `path`."""
-    reason = error.strerror or str(error) or type(error).__name__
+    code = getattr(error, "errno", None)
+    reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
     advice = None
-    if error.errno == errno.ENOSPC:
+    if code == errno.ENOSPC:
         reason, advice = f"disk full ({reason})", "free some space, or write to another disk"
-    elif error.errno == errno.EDQUOT:
+    elif code == errno.EDQUOT:
         reason, advice = f"disk quota exceeded ({reason})", "free some space within the quota"
-    elif error.errno == errno.EFBIG:
+    elif code == errno.EFBIG:
         advice = "see the file size limit (ulimit -f) and that of the filesystem"
     return StorageError(reason, file=path, member=member, advice=advice)
 

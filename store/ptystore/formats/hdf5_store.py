@@ -29,6 +29,7 @@ from ptystore.formats.chunked_array import chunks_of
 from ptystore.formats.foreign import foreign_metadata, json_attrs, supported_dtype
 from ptystore.formats.hdf5_chunks import ChunkTable, DirectChunks
 from ptystore.formats.hdf5_nodes import check_size, has_node, own_node, require_filters
+from ptystore.formats.hdf5_stream import Hdf5Stream
 from ptystore.formats.publish import storage_error
 from ptystore.formats.source_file import SourceFile
 from ptystore.formats.text import checked_text, text_from_utf8, utf8_from_text
@@ -88,21 +89,24 @@ class Hdf5Sink:
         shapes = {field.name: field.shape for field in dataset.values()}
         self._dims = dimension_names(shapes, {f.name: f.frame_axis for f in dataset.values()})
         self._crcs: list[int] = []
+        try:
+            self._stream = Hdf5Stream(path)
+        except OSError as error:
+            raise storage_error(error, path) from error
         with self._explained():
             # Version 1.10's format has an index for chunks that never grow, and metadata
             # checksums; every HDF5 since 2016 reads it.
-            self._file = h5py.File(path, "x", libver=("v110", "v110"), locking="best-effort")
+            self._file = h5py.File(self._stream, "w", libver=("v110", "v110"))
             self._own = self._file.create_group(OWN_GROUP)
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
         try:
             yield
-        except OSError as error:
+        except (OSError, RuntimeError) as error:
+            self._stream.check()
             raise storage_error(error, self._path) from error
-        except RuntimeError as error:
-            # h5py reports a failed write of what it had cached in this way.
-            raise storage_error(OSError(str(error)), self._path) from error
+        self._stream.check()
 
     def layout(self, field: Field) -> Layout:
         if _is_whole(field.shape, field.dtype):
@@ -209,6 +213,7 @@ class Hdf5Sink:
             text = json.dumps(document, allow_nan=False)
             self._write_text(self._own, "note", text)
             self._file.close()
+            self._stream.close()
 
     @staticmethod
     def _write_text(group: h5py.Group, name: str, text: str) -> None:
@@ -219,8 +224,10 @@ class Hdf5Sink:
 
     def abandon(self) -> None:
         """Close the file of a pass that failed; the staging that holds it is removed."""
+        self._stream.abandon()
         try:
             self._file.close()
+            self._stream.close()
         except (OSError, RuntimeError):
             return
 
