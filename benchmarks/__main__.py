@@ -6,18 +6,20 @@ import argparse
 import json
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from benchmarks import data, machine, report, scaling
 from benchmarks.cases import CASES
-from benchmarks.rounds import ROOT, Launch, in_own_process, in_this_process, run_case
+from benchmarks.rounds import ROOT, in_own_process, in_this_process, run_case
 
 _QUICK_FRAMES = 600
 _SIZES_GB = [0.25, 1.0]
 _QUICK_SIZES_GB = [0.0025, 0.01]
 _README = Path(__file__).with_name("README.md")
+
+One = TypeVar("One")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -35,20 +37,31 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "quick": options.quick,
         "rounds": rounds,
         "frames": frames,
+        "cases": [],
+        "scaling": [],
     }
     data.forget_stores(base)
-    parts = []
+    tables = []
     if not options.no_cases:
-        result["cases"], table = _cases(options.only, base, frames, rounds, launch)
-        parts.append(table)
+        rows: list[report.Row] = []
+        for case in _chosen(CASES, options.only, lambda one: one.name):
+            found = run_case(case, base, frames, rounds, launch)
+            result["cases"].append(found)
+            rows += report.rows_of(case, found["runs"])
+            _save(base, result)
+        tables.append(report.markdown(rows))
     if not options.no_scaling:
-        result["scaling"], table = _scaling(options.only, base, sizes, rounds, launch)
-        parts.append(table)
+        rows = []
+        for name, operation, source in _chosen(scaling.PATHS, options.only, lambda one: one[0]):
+            runs = scaling.run_path(operation, source, base, sizes, rounds, launch)
+            result["scaling"].append({"name": name, "sizes_gb": sizes, "runs": runs})
+            rows += scaling.rows_of(name, sizes, runs)
+            _save(base, result)
+        tables.append(report.markdown(rows, scaling.HEAD))
     result["seconds"] = time.monotonic() - began
-    (base / "results.json").write_text(json.dumps(result, indent=1), "utf-8")
-    text = "\n\n".join([_heading(result), *parts])
-    print(text)
-    print(f"\nevery single time is in {base / 'results.json'}")
+    _save(base, result)
+    text = "\n\n".join([_heading(result), *tables])
+    print(f"{text}\n\nevery single time is in {base / 'results.json'}")
     if '"failed"' in json.dumps(result):
         raise SystemExit("some runs failed: the table says which")
     whole = not (options.quick or options.only or options.no_cases or options.no_scaling)
@@ -56,29 +69,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
         report.update_between_marks(_README, text)
 
 
-def _cases(
-    only: str, base: Path, frames: int, rounds: int, launch: Launch
-) -> tuple[list[dict[str, Any]], str]:
-    results, rows = [], []
-    for case in CASES:
-        if only in case.name:
-            print(case.name, flush=True)
-            results.append(run_case(case, base, frames, rounds, launch))
-            rows += report.rows_of(case, results[-1]["runs"])
-    return results, report.markdown(rows)
+def _chosen(cases: Iterable[One], text: str, name: Callable[[One], str]) -> Iterator[One]:
+    """Those with `text` in their name, each announced when its turn comes."""
+    for one in cases:
+        if text in name(one):
+            print(name(one), flush=True)
+            yield one
 
 
-def _scaling(
-    only: str, base: Path, sizes: list[float], rounds: int, launch: Launch
-) -> tuple[list[dict[str, Any]], str]:
-    results, rows = [], []
-    for name, operation, source in scaling.PATHS:
-        if only in name:
-            print(f"scaling: {name}", flush=True)
-            runs = scaling.run_path(operation, source, base, sizes, rounds, launch)
-            results.append({"name": name, "sizes_gb": sizes, "runs": runs})
-            rows += scaling.rows_of(name, sizes, runs)
-    return results, report.markdown(rows, scaling.HEAD)
+def _save(base: Path, result: dict[str, Any]) -> None:
+    """Keep what there is so far: a run that is cut short is not lost."""
+    (base / "results.json").write_text(json.dumps(result, indent=1), "utf-8")
 
 
 def _heading(result: dict[str, Any]) -> str:

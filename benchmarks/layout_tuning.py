@@ -23,7 +23,7 @@ import ptystore
 from benchmarks import data, machine, report
 from benchmarks.batches import BATCH, timed_batches
 from benchmarks.case import Operation
-from benchmarks.rounds import ROOT, in_own_process
+from benchmarks.rounds import ROOT, in_own_process, in_this_process
 from benchmarks.timing import Run, Timed
 from ptystore import layout
 
@@ -148,6 +148,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     base = Path(options.dir or os.environ.get("BENCH_DIR") or ROOT / "build" / "bench")
     folder = base / "layouts"
     folder.mkdir(parents=True, exist_ok=True)
+    launch = in_this_process if options.in_process else in_own_process
     rounds, batches = (1, 2) if options.quick else (3, 10)
     results, rows = [], []
     for cut in cuts(int(options.mb * 1e6), quick=options.quick):
@@ -159,7 +160,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         )
         out = base / "out"
         out.mkdir()
-        found = in_own_process(operation, Run(folder, out, seed=0))
+        found = launch(operation, Run(folder, out, seed=0))
         shutil.rmtree(out)
         if "failed" in found:
             raise SystemExit(found["stderr"])
@@ -194,6 +195,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--quick", action="store_true", help="some layouts of 64×64 frames, one round"
     )
+    parser.add_argument("--in-process", action="store_true", help="no processes: only a check")
     parser.add_argument("--dir", metavar="DIR", help="cache and results (BENCH_DIR)")
     return parser
 

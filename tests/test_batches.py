@@ -306,6 +306,33 @@ def test_memory_does_not_grow_with_the_scan(stored: tuple[Path, Array]) -> None:
         assert peak < most < 5000 * 40 * 41 * 2 / 2
 
 
+class Counting(MemoryArray):
+    """Counts the frames that have been read of it, and tells of each read."""
+
+    def __init__(self, values: Array) -> None:
+        super().__init__(values)
+        self.read_so_far = 0
+        self.reads = threading.Semaphore(0)
+
+    def take(self, indices: Indices) -> Array:
+        self.read_so_far += len(indices)
+        self.reads.release()
+        return super().take(indices)
+
+
+@pytest.mark.parametrize("prefetch", [0, 1, 3])
+def test_no_more_is_read_ahead_than_was_asked_for(prefetch: int) -> None:
+    array = Counting(np.zeros((1000, 2000)))  # 16 MB: not one that is kept
+    dataset = Dataset({"diffraction": Field("diffraction", array, "per_frame")})
+    batches = dataset.batches(10, prefetch=prefetch, shuffle="full")
+    next(batches)
+    for _ in range(1 + prefetch):
+        assert array.reads.acquire(timeout=10)
+    # Another read would come at once; this is how long a wrong one has to show itself.
+    assert not array.reads.acquire(timeout=0.2)
+    assert array.read_so_far == 10 * (1 + prefetch)
+
+
 @pytest.mark.parametrize("shuffle", SHUFFLES)
 def test_an_iteration_goes_on_in_a_forked_child(stored: tuple[Path, Array], shuffle: Any) -> None:
     dataset = ptystore.open(stored[0])
@@ -392,7 +419,8 @@ def test_without_torch_its_extra_is_named() -> None:
 import sys
 sys.modules["torch"] = None
 try:
-    import ptystore.torch
+    import ptystore
+    ptystore.torch.FrameDataset
 except ImportError as error:
     print(error)
 """

@@ -33,7 +33,7 @@ def every_run(results: dict[str, Any]) -> list[tuple[str, str, dict[str, Any]]]:
     return [
         (case["name"], who, one)
         for part in ("cases", "scaling")
-        for case in results.get(part, [])
+        for case in results[part]
         for who, runs in case["runs"].items()
         for one in runs
     ]
@@ -78,7 +78,7 @@ def test_a_failing_participant_is_named_and_fails_the_run(tmp_path: Path) -> Non
 
 
 def test_every_chunk_and_shard_size_can_be_measured(tmp_path: Path) -> None:
-    printed = run("benchmarks.layout_tuning", tmp_path, "--mb", "0.1")
+    printed = run("benchmarks.layout_tuning", tmp_path, "--mb", "0.1", "--in-process")
     layouts = json.loads((tmp_path / "layouts.json").read_text("utf-8"))["layouts"]
     assert {one["name"].split("-")[0] for one in layouts} == {"uint16", "float32", "complex64"}
     assert len({one["chunk_bytes"] for one in layouts}) > 1

@@ -8,7 +8,7 @@ import typer
 
 # Each registers its verbs, in the order that the help lists them.
 from ptystore_cli import inspect_verbs, study_verbs, transform_verbs
-from ptystore_cli.failures import prepare_process
+from ptystore_cli.failures import prepare_process, told_if_stopped
 from ptystore_cli.memory import keep_freed_memory
 from ptystore_cli.registry import app
 
@@ -18,8 +18,9 @@ __all__ = ["app", "inspect_verbs", "main", "study_verbs", "transform_verbs"]
 def main() -> None:
     """The console script."""
     prepare_process()
-    keep_freed_memory()
-    app(prog_name="ptystore")
+    with told_if_stopped():
+        keep_freed_memory()
+        app(prog_name="ptystore")
 
 
 def _show_version(wanted: bool) -> None:

@@ -15,7 +15,7 @@ import typer
 
 from ptystore_cli.terminal import printable
 
-__all__ = ["Stopped", "one_line", "prepare_process"]
+__all__ = ["Stopped", "one_line", "prepare_process", "told_if_stopped"]
 
 _SYSTEM = 6
 _INTERNAL = 70  # EX_SOFTWARE of sysexits.h
@@ -63,6 +63,17 @@ def one_line(debug: bool) -> Iterator[None]:
         raise typer.Exit(_BROKEN_PIPE) from None
     except (Exception, KeyboardInterrupt) as error:
         _fail(error, debug)
+
+
+@contextmanager
+def told_if_stopped() -> Iterator[None]:
+    """Tell of a signal that comes before a verb has begun, or after it has ended."""
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        code, text, _ = _explained(error)
+        print(f"ptystore: {text}", file=sys.stderr)
+        sys.exit(code)
 
 
 def _fail(error: BaseException, debug: bool) -> NoReturn:

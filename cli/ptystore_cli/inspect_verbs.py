@@ -15,7 +15,7 @@ from ptystore_cli.options import (
     Source,
 )
 from ptystore_cli.registry import verb
-from ptystore_cli.terminal import progress_bar
+from ptystore_cli.terminal import progress_bar, warn
 
 KNeighbors = Annotated[
     int | None,
@@ -81,6 +81,27 @@ def verify(
         found = ptystore.verify(src, fast=fast, jobs=jobs, progress=advance)
     report.print_verified(found, output)
     if not found.ok:
+        raise typer.Exit(ptystore.IntegrityError.exit_code)
+
+
+@verb("repair scan.zarr --from scan.npz")
+def repair(
+    dst: Annotated[Path, typer.Argument(metavar="DST", help="The damaged Zarr store.")],
+    source: Annotated[
+        Path,
+        typer.Option(
+            "--from", metavar="SRC", help="A scan of the same values: the original, or a copy."
+        ),
+    ],
+    output: Output,
+    jobs: Jobs = None,
+) -> None:
+    """Write the damaged frames of a store again; exit code 5 if anything is damaged after it."""
+    import ptystore
+
+    done = ptystore.repair(dst, source, jobs=jobs, warn=lambda line: warn(line, output))
+    report.print_repaired(done, output)
+    if not done.ok:
         raise typer.Exit(ptystore.IntegrityError.exit_code)
 
 

@@ -20,6 +20,7 @@ __all__ = [
     "print_json",
     "print_plan",
     "print_problems",
+    "print_repaired",
     "print_verified",
     "print_written",
 ]
@@ -223,6 +224,27 @@ def print_verified(report: Any, output: Output) -> None:
         "files": report.files,
         "digests": report.digests,
         "recorded": report.recorded,
+    }
+    print_json(document, output)
+
+
+def print_repaired(report: Any, output: Output) -> None:
+    """`repair`: what was damaged, which files were written, and what `verify` says after it."""
+    for one in report.findings:
+        say(f"was damaged: {printable(one)}", output)
+    for key in report.rewritten:
+        say(f"wrote {printable(key)}", output)
+    for line in report.verified.damage:
+        say(f"still damaged: {printable(line)}", output)
+    if report.ok:
+        files = _plural(len(report.rewritten), "file")
+        say(f"OK: {printable(report.path)}: {files} written, nothing is damaged", output)
+    document = {
+        "file": str(report.path),
+        "ok": report.ok,
+        "damage": [str(one) for one in report.findings],
+        "rewritten": list(report.rewritten),
+        "still_damaged": list(report.verified.damage),
     }
     print_json(document, output)
 

@@ -137,6 +137,9 @@ def __getattr__(name: str) -> Any:
         from ptystore.version import version
 
         return version()
+    if name == "torch":
+        # Raises ImportError naming the extra, where that is not installed.
+        return import_module("ptystore.torch")
     if name not in _HOME:
         raise AttributeError(f"module 'ptystore' has no attribute {name!r}")
     value = getattr(import_module(f"ptystore.{_HOME[name]}"), name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import string
+import struct
 import tempfile
 import warnings
 import zipfile
@@ -175,6 +176,7 @@ def test_exporting_twice_gives_the_same_bytes(tmp_path: Path, compression: Any) 
     with zipfile.ZipFile(tmp_path / "1.npz") as archive:
         expected = zipfile.ZIP_DEFLATED if compression == "deflate" else zipfile.ZIP_STORED
         assert {info.compress_type for info in archive.infolist()} == {expected}
+        assert {info.date_time for info in archive.infolist()} == {(1980, 1, 1, 0, 0, 0)}
 
 
 def test_members_are_what_np_save_writes(tmp_path: Path) -> None:
@@ -218,8 +220,15 @@ def test_beyond_the_sizes_of_plain_zip(tmp_path: Path, monkeypatch: pytest.Monke
     ptystore.write(ptystore.dataset_of(arrays), path)
     data = path.read_bytes()
     assert data.count(b"PK\x06\x06") == data.count(b"PK\x06\x07") == 1
+    entries = [data[at : at + 46] for at in find_all(data, b"PK\x01\x02")]
+    plain = [struct.unpack("<20x2I14xI", entry) for entry in entries]
+    assert plain == [(2**32 - 1,) * 3] * 3, "sizes and offsets beyond the limit in plain records"
     check_with_numpy(path, arrays, None)
     assert_scan(path, arrays, None)
+
+
+def find_all(data: bytes, word: bytes) -> list[int]:
+    return [at for at in range(len(data)) if data.startswith(word, at)]
 
 
 @pytest.mark.full

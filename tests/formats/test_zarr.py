@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 import ptystore
-from ptystore import InputError, IntegrityError, Metadata
-from scans import assert_same, chunk_places, document, flip, overwrite, put, scan, values
+from ptystore import InputError, InputMissingError, IntegrityError, Metadata
+from scans import assert_same, chunk_places, document, flip, overwrite, pickled, put, scan, values
 
 FRAMES = values("u2", (5000, 40, 41))  # 3,280 bytes: chunks of 4 frames, shards of 4096
 
@@ -233,3 +233,16 @@ def test_replaced_behind_an_open_dataset(store: Path, tmp_path: Path) -> None:
     shutil.rmtree(store)
     with pytest.raises(IntegrityError, match="missing"):
         field[0]
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".h5"])
+def test_a_source_that_is_gone_is_not_taken_for_a_failure_to_write(
+    tmp_path: Path, suffix: str
+) -> None:
+    source = put(tmp_path, suffix, scan())
+    dataset = pickled(ptystore.open(source))
+    source.unlink()
+    with pytest.raises(InputMissingError) as caught:
+        ptystore.write(dataset, tmp_path / "copy.zarr")
+    assert caught.value.file == str(source)
+    assert list(tmp_path.iterdir()) == []

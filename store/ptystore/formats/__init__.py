@@ -290,7 +290,10 @@ def _check(dataset: Dataset, path: Path, options: WriteOptions) -> None:
         overwrite=options.overwrite,
         is_ours=_is_ours,
     )
-    free = shutil.disk_usage(path.parent).free
+    try:
+        free = shutil.disk_usage(path.parent).free
+    except OSError as error:
+        raise storage_error(error, path.parent) from error
     if dataset.nbytes > free:
         raise InputError(
             f"declares {dataset.nbytes} bytes, but only {free} are free at {path.parent}",

@@ -201,19 +201,21 @@ def _staged(
     with explained(destination):
         _clear_litter(destination, warn)
         check_existing(destination, overwrite, is_ours)
-        token, lock = _claim(destination)
-    staging = _sibling(destination, token)
+    claim = _Claim(destination)
     try:
-        yield staging, _sibling(destination, token, "old-")
+        # Within the block, so that Ctrl-C at any moment removes what was made.
+        with explained(destination):
+            claim.make()
+        yield claim.staging, _sibling(destination, claim.token, "old-")
     finally:
         # What bears the staging name now is to go: an unfinished result, or the one replaced.
         try:
-            _remove(staging)
+            _remove(claim.staging)
         except OSError as error:
-            warn(f"{destination}: {staging.name} could not be removed: {error.strerror}")
+            warn(f"{destination}: {claim.staging.name} could not be removed: {error.strerror}")
         finally:
-            if lock is not None:
-                os.close(lock)
+            if claim.lock is not None:
+                os.close(claim.lock)
 
 
 def _publish(
@@ -290,23 +292,34 @@ def _sibling(destination: Path, token: str, mark: str = "") -> Path:
     return destination.with_name(f".{name[: room - 9].decode(errors='ignore')}~{digest}{tail}")
 
 
-def _claim(destination: Path) -> tuple[str, int | None]:
-    """Make and lock a staging folder: its token, and the descriptor that holds the lock."""
-    while True:
-        token = secrets.token_hex(_TOKEN_LENGTH // 2)
-        staging = _sibling(destination, token)
-        os.mkdir(staging)
-        try:
-            return token, _lock(staging)
-        except (BlockingIOError, FileNotFoundError):
-            # Between mkdir and lock another run took it for litter: it removes it, we go again.
-            continue
-        except BaseException as error:
-            if isinstance(error, OSError) and error.errno in _NO_LOCKS:
-                return token, None
-            with suppress(OSError):
-                os.rmdir(staging)
-            raise
+class _Claim:
+    """A staging folder of this run: its name, chosen at once, and the lock once it is made."""
+
+    def __init__(self, destination: Path) -> None:
+        self._destination = destination
+        self.lock: int | None = None
+        self._choose()
+
+    def _choose(self) -> None:
+        self.token = secrets.token_hex(_TOKEN_LENGTH // 2)
+        self.staging = _sibling(self._destination, self.token)
+
+    def make(self) -> None:
+        """Make the folder and lock it; where there are no locks it is just made."""
+        while True:
+            os.mkdir(self.staging)
+            try:
+                self.lock = _lock(self.staging)
+            except (BlockingIOError, FileNotFoundError):
+                # Between mkdir and lock another run took it for litter and removes it: go again.
+                self._choose()
+                continue
+            except OSError as error:
+                if error.errno not in _NO_LOCKS:
+                    with suppress(OSError):
+                        os.rmdir(self.staging)
+                    raise
+            return
 
 
 def _lock(path: Path) -> int:

@@ -224,7 +224,7 @@ class _Repair:
                 continue
             source = self._source.field(field)
             pieces = list(_rebuilt(array, source, start, stop))
-            self._write(key, pack_chunks(array.layout, pieces))
+            self._write(key, list(pack_chunks(array.layout, pieces)))
 
     def _text(self, field: Field, damaged: bool) -> None:
         # Only for text is zarr-python needed.

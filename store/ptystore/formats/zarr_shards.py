@@ -49,23 +49,24 @@ def shard_count(layout: Layout) -> int:
     return -(-layout.rows // layout.shard_rows) if layout.row_bytes else 0
 
 
-def pack_shard(layout: Layout, blocks: Iterable[Array]) -> list[bytes]:
-    """The pieces of one shard file from its blocks of rows, in order."""
-    return pack_chunks(
-        layout,
-        [with_checksum(encode(chunk)) for block in blocks for chunk in chunks_of(layout, block)],
-    )
+def pack_shard(layout: Layout, blocks: Iterable[Array]) -> Iterator[bytes]:
+    """The pieces of one shard file from its blocks of rows, in order, as they are encoded."""
+    chunks = (chunk for block in blocks for chunk in chunks_of(layout, block))
+    return pack_chunks(layout, (with_checksum(encode(chunk)) for chunk in chunks))
 
 
-def pack_chunks(layout: Layout, pieces: list[bytes]) -> list[bytes]:
+def pack_chunks(layout: Layout, pieces: Iterable[bytes]) -> Iterator[bytes]:
     """The pieces of one shard file from its encoded chunks, each with its checksum."""
-    if layout.chunks_per_shard == 1:
-        return pieces
-    index = np.full((layout.chunks_per_shard, 2), _MISSING, "<u8")
-    lengths = np.array([len(piece) for piece in pieces], "<u8")
-    index[: len(pieces), 1] = lengths
-    index[: len(pieces), 0] = np.cumsum(lengths) - lengths
-    return [*pieces, with_checksum(index.tobytes())]
+    found = []
+    for piece in pieces:
+        found.append(len(piece))
+        yield piece
+    if layout.chunks_per_shard > 1:
+        index = np.full((layout.chunks_per_shard, 2), _MISSING, "<u8")
+        lengths = np.array(found, "<u8")
+        index[: len(found), 1] = lengths
+        index[: len(found), 0] = np.cumsum(lengths) - lengths
+        yield with_checksum(index.tobytes())
 
 
 @dataclass(frozen=True)

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
+import google_crc32c
 import numpy as np
 
 from ptystore.contract import dimension_names
 from ptystore.dataset import Dataset, Field
+from ptystore.errors import PtystoreError
 from ptystore.formats.adopt import Adopter
 from ptystore.formats.attributes import RootNote, metadata_to_text
 from ptystore.formats.manifest import Entry, write_manifest
 from ptystore.formats.publish import storage_error
 from ptystore.formats.text import utf8_from_text
-from ptystore.formats.zarr_shards import checksum, pack_shard, shard_key
+from ptystore.formats.zarr_shards import pack_shard, shard_key
 from ptystore.formats.zarr_store import array_document, text_array_files
 from ptystore.layout import Layout, plan, plan_whole
 from ptystore.lazy_array import Array
@@ -25,12 +27,13 @@ from ptystore.metadata import Metadata
 
 __all__ = ["ZarrSink", "document_bytes"]
 
+# Gathers small chunks into larger writes.
+_BUFFER_BYTES = 256 << 10
+
 
 def document_bytes(document: Mapping[str, Any]) -> bytes:
     """A `zarr.json` as it is written: the same document gives the same bytes."""
     return json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False).encode("utf-8")
-
-_BUFFER_BYTES = 256 << 10
 
 
 @dataclass(frozen=True)
@@ -132,17 +135,27 @@ class ZarrSink:
         file = self._write(key, [document_bytes(document)])
         self._entries[file.key] = file.entry
 
-    def _write(self, key: str, pieces: list[bytes]) -> _File:
+    def _write(self, key: str, pieces: Iterable[bytes]) -> _File:
+        """Write a file from its pieces as they come: no shard is ever held whole."""
         path = self._folder / key
+        length = crc = 0
         try:
-            # The buffer gathers small chunks; joining them all would hold the shard twice.
-            with open(path, "xb", buffering=_BUFFER_BYTES) as file:
+            with self._created(path) as file:
                 for piece in pieces:
                     file.write(piece)
+                    length += len(piece)
+                    crc = google_crc32c.extend(crc, piece)
+        except PtystoreError:
+            # What reading and computing the pieces raises, which may be an OSError too.
+            raise
+        except OSError as error:
+            raise storage_error(error, path) from error
+        return _File(key, Entry(length, crc))
+
+    def _created(self, path: Path) -> BinaryIO:
+        try:
+            return open(path, "xb", buffering=_BUFFER_BYTES)
         except FileNotFoundError:
             # A worker may be ahead of the thread that makes the folders.
             self._make_folder(path.parent.name)
-            return self._write(key, pieces)
-        except OSError as error:
-            raise storage_error(error, path) from error
-        return _File(key, Entry(sum(map(len, pieces)), checksum(pieces)))
+            return open(path, "xb", buffering=_BUFFER_BYTES)
