@@ -6,7 +6,7 @@ CONSTRAINTS ?= constraints.txt
 TEST_JOBS   ?= 2
 PYTEST_ARGS ?=
 DEMO_DIR    ?= build/demo
-# Data and results of the benchmarks: about 10 GB with what is written meanwhile.
+# Data and results of the benchmarks, about 13 GB.
 BENCH_DIR   ?= build/bench
 BENCH_ARGS  ?=
 
@@ -17,7 +17,7 @@ MADE := $(VENV)/.made-$(PYTHON_VERSION)
 INSTALL := $(BIN)/python -m pip --quiet --quiet --disable-pip-version-check \
 	install --constraint $(CONSTRAINTS) --editable
 
-.PHONY: demo test test-full test-oldest bench bench-quick bench-layout lint types check clean
+.PHONY: demo test test-full test-oldest faults bench bench-quick bench-layout lint types check clean
 .NOTPARALLEL:
 
 demo: $(VENV)/.installed  ## the whole path, from a raw legacy file to a clean one, on made-up data
@@ -30,6 +30,10 @@ test: $(VENV)/.installed-test  ## the tests, without the slow ones
 
 test-full: $(VENV)/.installed-test  ## every test, the slow ones at their full size too
 	$(BIN)/python -m pytest -q -m "" $(PYTEST_ARGS)
+
+faults: $(VENV)/.installed-test  ## the fault tests at their full numbers, which it prints as a table
+	PTYSTORE_FAULTS_FULL=1 $(BIN)/python -m pytest -q -m "" -n $(TEST_JOBS) $(PYTEST_ARGS) \
+	  tests/faults tests/formats/test_npz_mutations.py tests/formats/test_npz_metadata.py
 
 test-oldest: build/oldest.txt  ## the tests with the lowest versions that pyproject.toml allows
 	@$(MAKE) test VENV=.venv-oldest CONSTRAINTS=build/oldest.txt

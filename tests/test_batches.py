@@ -21,9 +21,8 @@ from hypothesis import strategies as st
 import ptystore
 from ptystore import Dataset, Field, IntegrityError, ParameterError
 from ptystore.dataset import Storage
-from ptystore.epoch_order import permuted
-from ptystore.lazy_array import Array, Indices, LazyBase, MemoryArray
-from scans import assert_same, bytes_read, chunk_places, flip, forked, put, scan, spawned, values
+from ptystore.lazy_array import Array, Indices, MemoryArray
+from scans import assert_same, bytes_read, chunk_places, flip, forked, put, spawned, values
 
 SHUFFLES = ("none", "blocks", "full")
 Batch = dict[str, Array]
@@ -54,52 +53,6 @@ def assert_right(dataset: Dataset, batches: Iterable[Batch]) -> None:
         for name, field in dataset.items():
             if field.frame_axis is not None:
                 assert_same(batch[name], np.take(field.values(), batch["index"], field.frame_axis))
-
-
-# --- take
-
-
-@pytest.mark.parametrize("suffix", [".npz", ".zarr", ".h5"])
-def test_take_is_indexing_field_by_field(tmp_path: Path, suffix: str) -> None:
-    arrays = scan() | {"names": values("U7", (21,)), "Y": values("c8", (21, 6, 10))}
-    dataset = ptystore.open(put(tmp_path, suffix, arrays))
-    keys: list[Any] = [[20, 0, 0, 7], [-1, 3], 5, [], np.arange(21) % 3 == 0, [[1, 2], [3, 4]]]
-    for key in keys:
-        taken = dataset.take(key)
-        assert list(taken) == [n for n, f in dataset.items() if f.frame_axis is not None]
-        wanted = np.asarray(key, None if np.size(key) else np.int64)
-        for name, got in taken.items():
-            assert_same(got, arrays[name][wanted])
-    with pytest.raises(IndexError, match="index 21 is out of bounds"):
-        dataset.take([3, 21])
-
-
-def test_take_along_the_last_axis() -> None:
-    dataset = sharded(axis=2)
-    taken = dataset.take([9, 2, 9])
-    assert_same(taken["diffraction"], dataset["diffraction"].values()[:, :, [9, 2, 9]])
-    assert_same(taken["xcoords"], np.array([9.0, 2.0, 9.0]))
-
-
-class Waiting(LazyBase):
-    """Its read ends only when all the others of its group are being read too."""
-
-    def __init__(self, together: threading.Barrier) -> None:
-        self._together = together
-        self.shape, self.dtype = (5,), np.dtype("f8")
-
-    def take(self, indices: Indices) -> Array:
-        self._together.wait(timeout=10)
-        return indices.astype("f8")
-
-
-def test_take_reads_fields_at_the_same_time() -> None:
-    together = threading.Barrier(3)
-    names = ("a", "b", "c")
-    dataset = Dataset({name: Field(name, Waiting(together), "per_frame") for name in names})
-    before = threading.active_count()
-    assert [one.tolist() for one in dataset.take([4, 1]).values()] == [[4.0, 1.0]] * 3
-    assert threading.active_count() == before
 
 
 # --- the order
@@ -221,31 +174,6 @@ def test_the_orders_are_the_same_everywhere() -> None:
         "blocks": [2, 12, 3, 0, 14, 13, 15, 1, 10, 4, 11, 8, 9, 6, 5, 7],
         "full": [14, 15, 10, 1, 9, 12, 4, 7, 6, 5, 2, 3, 8, 13, 11, 0],
     }
-
-
-@given(st.integers(1, 3000), st.integers(0, 2**32))
-@settings(max_examples=40)
-def test_permuted_is_a_permutation_computed_anywhere(count: int, seed: int) -> None:
-    seeds = np.random.SeedSequence(seed)
-    whole = permuted(np.arange(count), count, seeds)
-    assert sorted(whole.tolist()) == list(range(count))
-    some = np.random.default_rng(seed).integers(0, count, 20)
-    assert permuted(some, count, np.random.SeedSequence(seed)).tolist() == whole[some].tolist()
-
-
-def test_permutations_are_even_handed() -> None:
-    """All 24 orders of 4 frames come about equally often, and far places are as likely as near."""
-    seen: dict[tuple[int, ...], int] = {}
-    for seed in range(1200):
-        got = tuple(permuted(np.arange(4), 4, np.random.SeedSequence(seed)).tolist())
-        seen[got] = seen.get(got, 0) + 1
-    assert len(seen) == 24
-    # Chi-squared with 23 degrees of freedom: over 60 in one of 30,000 fair cases.
-    assert sum((n - 50) ** 2 / 50 for n in seen.values()) < 60
-    places = permuted(np.arange(50_000), 50_000, np.random.SeedSequence(1))
-    tens = np.histogram2d(np.arange(50_000), places, bins=10)[0]
-    assert ((tens - 500) ** 2 / 500).sum() < 170  # 81 degrees of freedom
-    assert abs(np.corrcoef(places[:-1], places[1:])[0, 1]) < 0.02
 
 
 # --- reading

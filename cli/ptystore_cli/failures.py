@@ -22,8 +22,11 @@ _INTERNAL = 70  # EX_SOFTWARE of sysexits.h
 _BROKEN_PIPE = 128 + 13
 
 
-class Stopped(KeyboardInterrupt):
-    """A signal that asks the process to end: everything is cleaned up as on Ctrl-C."""
+class Stopped(BaseException):
+    """A signal that asks the process to end: everything is cleaned up as on Ctrl-C.
+
+    No KeyboardInterrupt, which typer would take for Ctrl-C where it parses the options.
+    """
 
     def __init__(self, signum: int) -> None:
         super().__init__(signum)
@@ -61,7 +64,7 @@ def one_line(debug: bool) -> Iterator[None]:
     except BrokenPipeError:
         _discard_stdout()
         raise typer.Exit(_BROKEN_PIPE) from None
-    except (Exception, KeyboardInterrupt) as error:
+    except (Exception, KeyboardInterrupt, Stopped) as error:
         _fail(error, debug)
 
 
@@ -70,7 +73,7 @@ def told_if_stopped() -> Iterator[None]:
     """Tell of a signal that comes before a verb has begun, or after it has ended."""
     try:
         yield
-    except KeyboardInterrupt as error:
+    except (KeyboardInterrupt, Stopped) as error:
         code, text, _ = _explained(error)
         print(f"ptystore: {text}", file=sys.stderr)
         sys.exit(code)

@@ -8,14 +8,12 @@ from collections.abc import Callable, Generator, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from functools import partial
-from itertools import pairwise
 from typing import Any, TypeVar
 
 import numpy as np
 
 from ptystore.epoch_order import EpochOrder, Shuffle
 from ptystore.errors import ParameterError
-from ptystore.layout import plan
 from ptystore.lazy_array import Array, CachedArray, Indices, LazyArray
 
 __all__ = ["INDEX", "BatchOptions", "Batches", "kept_if_small"]
@@ -50,7 +48,7 @@ class BatchOptions:
     drop_last: bool = False
     prefetch: int = 2
     start: int = 0
-    buffer_bytes: int = 64 << 20
+    buffer_bytes: int = 32 << 20
 
     def __post_init__(self) -> None:
         least = {"batch_size": 1, "world_size": 1, "buffer_bytes": 1}
@@ -170,14 +168,14 @@ def _run(
     in_order = windowed or any(one.sequential for one in arrays.values())
     loads = _loads(arrays, order, numbers, windowed)
     for loaded in _read_ahead(loads, ahead, 1 if in_order else ahead):
-        # Given away one by one, so that what the caller drops makes room for what comes.
-        while loaded:
-            yield loaded.popleft()
+        yield from loaded.batches()
+        # A window must be gone before the one after the next is begun.
+        del loaded
 
 
 def _loads(
     arrays: Mapping[str, LazyArray], order: EpochOrder, numbers: range, windowed: bool
-) -> Iterator[Callable[[], deque[Batch]]]:
+) -> Iterator[Callable[[], _Loaded]]:
     """What is read at once: a window of batches, or one batch."""
     a_piece = order.piece // order.batch_size
     while numbers:
@@ -188,51 +186,39 @@ def _loads(
         begins = [(number - piece * a_piece) * order.batch_size for number in own]
         # Copies, for they are given away.
         wanted = [frames[at : at + order.batch_size].copy() for at in begins]
-        if windowed:
-            yield partial(_read_window, arrays, wanted)
-        else:
-            yield from (partial(_read_batch, arrays, one) for one in wanted)
+        groups = [wanted] if windowed else [[one] for one in wanted]
+        yield from (partial(_load, arrays, group) for group in groups)
 
 
-def _read_batch(arrays: Mapping[str, LazyArray], frames: Indices) -> deque[Batch]:
-    return deque([{INDEX: frames} | {name: one.take(frames) for name, one in arrays.items()}])
+def _load(arrays: Mapping[str, LazyArray], wanted: list[Indices]) -> _Loaded:
+    """Reads the frames of some batches: forwards, or a single batch in its own order."""
+    frames = wanted[0] if len(wanted) == 1 else np.sort(np.concatenate(wanted))
+    values = {name: one.take(frames) for name, one in arrays.items()}
+    axes = {name: one.axis for name, one in arrays.items()}
+    return _Loaded(wanted, frames, values, axes)
 
 
-def _read_window(arrays: Mapping[str, LazyArray], wanted: list[Indices]) -> deque[Batch]:
-    """Several batches, their frames read forwards and put where they belong at once."""
-    batches = deque({INDEX: frames} for frames in wanted)
-    for name, array in arrays.items():
-        if isinstance(array, CachedArray):
-            values = [array.take(frames) for frames in wanted]
-        else:
-            values = _scattered(array, wanted)
-        for batch, one in zip(batches, values, strict=True):
-            batch[name] = one
-    return batches
+@dataclass(frozen=True)
+class _Loaded:
+    """The values of some batches, at `frames`."""
 
+    wanted: list[Indices]
+    frames: Indices
+    values: Batch
+    axes: dict[str, int]
 
-def _scattered(array: LazyArray, wanted: list[Indices]) -> list[Array]:
-    frames = np.concatenate(wanted)
-    begins = np.cumsum([0, *(len(one) for one in wanted)])
-    order = np.argsort(frames)
-    ordered = frames[order]
-    whiches = np.searchsorted(begins, order, side="right") - 1
-    places = order - begins[whiches]
-    shape = list(array.shape)
-    values = []
-    for one in wanted:
-        shape[array.axis] = len(one)
-        values.append(np.empty(shape, array.dtype))
-    targets = [np.moveaxis(one, array.axis, 0) for one in values]
-    # In blocks of frames that lie together, small enough to be copied from the cache.
-    block = plan(array.shape, array.dtype.itemsize, array.axis).block_rows
-    edges = np.flatnonzero(np.diff(ordered // block)) + 1
-    for begin, end in pairwise([0, *edges.tolist(), len(ordered)]):
-        rows = np.moveaxis(array.take(ordered[begin:end]), array.axis, 0)
-        which, place = whiches[begin:end].tolist(), places[begin:end].tolist()
-        for row, batch, at in zip(rows, which, place, strict=True):
-            targets[batch][at] = row
-    return values
+    def batches(self) -> Iterator[Batch]:
+        if len(self.wanted) == 1:
+            yield {INDEX: self.frames, **self.values}
+            return
+        # Gathered when it is asked for, in the caller's thread, while the next window is
+        # read: the batch is still in the processor's cache when it is used.
+        for one in self.wanted:
+            places = np.searchsorted(self.frames, one)
+            yield {INDEX: one} | {
+                name: np.take(values, places, axis=self.axes[name])
+                for name, values in self.values.items()
+            }
 
 
 def _read_ahead(

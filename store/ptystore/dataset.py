@@ -20,7 +20,6 @@ from ptystore.lazy_array import Array, LazyArray, MemoryArray, read_all
 from ptystore.metadata import InputRef, Metadata, Transformation
 
 if TYPE_CHECKING:
-    import dask.array
     import xarray
 
     from ptystore.batches import Batches
@@ -248,7 +247,7 @@ class Dataset(Mapping[str, Field]):
         drop_last: bool = False,
         prefetch: int = 2,
         start: int = 0,
-        buffer_bytes: int = 64 << 20,
+        buffer_bytes: int = 32 << 20,
     ) -> Batches:
         """One epoch of the scan in batches: dicts of arrays, read ahead while you compute.
 
@@ -260,9 +259,9 @@ class Dataset(Mapping[str, Field]):
         shuffle : ``"none"`` keeps the order of the scan. ``"blocks"`` reads the shards in
             random order, each of them forwards, and permutes the frames within windows of as
             many frames as fit `buffer_bytes`: a frame mixes with those of the few shards that
-            share its window (four, for small frames alone), and those are from anywhere in
-            the scan. It is nearly as fast as reading in order. ``"full"`` is a random
-            permutation of all frames, through random reads.
+            share its window (two or three, by default), which are from anywhere in the scan.
+            It is nearly as fast as reading in order. ``"full"`` is a random permutation of
+            all frames, through random reads.
         seed, epoch : the order depends on these and on the number of frames, for ``"blocks"``
             on the shards' length, `batch_size`, `rank`, `world_size` and `buffer_bytes` too;
             never on `prefetch`, the machine or a library's version.
@@ -327,7 +326,7 @@ class Dataset(Mapping[str, Field]):
 
         return to_xarray(self, chunked)
 
-    def to_dask(self) -> dict[str, dask.array.Array]:
+    def to_dask(self) -> dict[str, Any]:
         """All fields by name as dask arrays whose chunks are the shards, read when computed.
 
         Raises `ImportError` naming the extra to install.

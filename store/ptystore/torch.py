@@ -101,7 +101,7 @@ class BatchDataset(torch_data.IterableDataset):  # type: ignore[misc]
         drop_last: bool = False,
         prefetch: int = 2,
         start: int = 0,
-        buffer_bytes: int = 64 << 20,
+        buffer_bytes: int = 32 << 20,
     ) -> None:
         if (rank is None) != (world_size is None):
             raise ParameterError("rank and world_size are given together or not at all")

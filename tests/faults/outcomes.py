@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import sys
 import traceback
@@ -44,10 +45,13 @@ def state(path: Path, **digests: str) -> str:
     """absent, the name of the scan that is there whole, or what is wrong."""
     if not os.path.lexists(path):
         return "absent"
-    report = ptystore.verify(path)
-    if not report.ok:
-        return f"damaged: {report.damage}"
-    whole = ptystore.open(path).source
+    try:
+        report = ptystore.verify(path)
+        if not report.ok:
+            return f"damaged: {report.damage}"
+        whole = ptystore.open(path).source
+    except PtystoreError as error:
+        return f"damaged: {error}"
     assert whole is not None
     names = [name for name, digest in digests.items() if digest == whole.digest]
     return names[0] if names else f"another scan: {whole.digest}"
@@ -56,6 +60,14 @@ def state(path: Path, **digests: str) -> str:
 def litter(path: Path) -> list[str]:
     """What lies beside the destination and is of ptystore's making."""
     return sorted(name for name in os.listdir(path.parent) if ".ptystore-" in name)
+
+
+def remove(path: Path) -> None:
+    """Delete a file or a store, if there is one."""
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def in_child(action: Callable[[], object]) -> int:

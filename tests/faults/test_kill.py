@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import scans
-from faults.outcomes import FULL, command, in_child, litter, state, wait
+from faults.outcomes import FULL, command, in_child, litter, remove, state, wait
 
 import ptystore
 import ptystore_cli.app  # noqa: F401 - imported here, so that no child is killed while importing
@@ -61,12 +61,3 @@ def test_killed_at_any_moment(
         litter_cleared=cleared,
         wrong=0,
     )
-
-
-def remove(path: Path) -> None:
-    if path.is_dir():
-        for one in sorted(path.rglob("*"), reverse=True):
-            one.rmdir() if one.is_dir() else one.unlink()
-        path.rmdir()
-    elif path.exists():
-        path.unlink()

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import scans
-from faults.outcomes import FULL, SUFFIXES, command, in_child, litter, small_scan, state, wait
+from faults.outcomes import FULL, SUFFIXES, command, in_child, litter, remove, small_scan, state, wait
 
 import ptystore
 import ptystore_cli.app  # noqa: F401 - imported here, so that no child is stopped while importing
@@ -67,6 +67,10 @@ def test_a_signal_leaves_no_litter(
 ) -> None:
     path, rng = tmp_path / f"scan{suffix}", random.Random(4)
     outcomes: Counter[str] = Counter()
+    began = time.monotonic()
+    assert wait(in_child(lambda: command("ingest", source, path, "--quiet"))) == 0
+    duration = time.monotonic() - began
+    remove(path)
     while sum(outcomes.values()) < SIGNALS or not outcomes["stopped"]:
         ready = os.pipe()
 
@@ -80,7 +84,7 @@ def test_a_signal_leaves_no_litter(
 
         child = in_child(run)
         os.read(ready[0], 1)
-        time.sleep(rng.uniform(0.002, 0.15))
+        time.sleep(rng.uniform(0, 1.2 * duration))
         os.kill(child, number)
         code = wait(child)
         for descriptor in ready:
@@ -89,8 +93,7 @@ def test_a_signal_leaves_no_litter(
         assert (code, found) in ((128 + number, "absent"), (0, "whole"), (128 + number, "whole"))
         assert litter(path) == []
         outcomes["stopped" if code else "finished"] += 1
-        if found == "whole":
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        remove(path)
     count(f"{number.name}, {suffix}", runs=SIGNALS, **outcomes, litter=0)
 
 

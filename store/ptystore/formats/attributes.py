@@ -90,7 +90,7 @@ class RootNote:
                     file=file,
                     advice="pip install --upgrade ptystore",
                 )
-            if note["format"] != FORMAT_VERSION:
+            if type(note["format"]) is not int or note["format"] != FORMAT_VERSION:
                 raise ValueError(f"format version {note['format']!r}")
             fields = {name: _entry(name, one) for name, one in note["fields"].items()}
             return cls(fields, _digest(note["digest"]), Virtual.from_json(note))

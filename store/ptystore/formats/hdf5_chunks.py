@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ptystore.errors import InputError
+from ptystore.errors import InputError, InputMissingError
 from ptystore.formats.chunk_codec import crc32c
 from ptystore.formats.chunked_array import ChunkedArray, neighbours
 from ptystore.formats.source_file import SourceFile
@@ -25,22 +25,32 @@ _RUN_BYTES = 4 << 20
 
 @dataclass(frozen=True)
 class ChunkTable:
-    """For each chunk that is there its (offset, length) in the file; checksums of all."""
+    """Where the chunks of an array lie, and their checksums: a few bytes for each chunk.
 
-    spans: dict[int, tuple[int, int]]
+    `spans` has a row (offset, length) for each chunk, int64, −1 for one that is not there.
+    """
+
+    spans: Array
     crcs: Array
 
     @classmethod
-    def of(cls, spans: Iterable[tuple[int, int, int]], crcs: Array, count: int) -> ChunkTable:
-        """From (chunk, offset, length) triples in any order, for an array of `count` chunks.
+    def of_missing(cls, crcs: Array, count: int) -> ChunkTable:
+        """The table of `count` chunks of which none was found yet.
 
-        Raises ValueError where there are more of either than that. Fewer chunks are damage of
-        just those frames, told when they are read.
+        Raises ValueError where there are not as many checksums.
         """
-        found = {chunk: (offset, length) for chunk, offset, length in spans}
-        if crcs.shape != (count,) or len(found) > count:
-            raise ValueError(f"{len(found)} chunks and checksums {crcs.shape} for {count} chunks")
-        return cls(found, crcs)
+        if crcs.shape != (count,):
+            raise ValueError(f"checksums {crcs.shape} for {count} chunks")
+        return cls(np.full((count, 2), -1, np.int64), crcs)
+
+    def note(self, chunk: int, offset: int, length: int) -> None:
+        """A chunk was found. Raises ValueError where there can be no such chunk.
+
+        Those that are never noted are damage of just their frames, told when they are read.
+        """
+        if not 0 <= chunk < len(self.spans) or min(offset, length) < 0:
+            raise ValueError(f"chunk {chunk} of {len(self.spans)}")
+        self.spans[chunk] = offset, length
 
 
 TableReader = Callable[[Path, str, Layout], ChunkTable]
@@ -84,13 +94,16 @@ class DirectChunks(ChunkedArray):
         table = self._found()
         spans = []
         for chunk in chunks:
-            if chunk not in table.spans:
+            offset, length = table.spans[chunk].tolist()
+            if offset < 0:
                 raise self.damage("the chunk is missing", chunk, chunk + 1)
-            spans.append((chunk, *table.spans[chunk]))
+            spans.append((chunk, offset, length))
         for run in neighbours(spans, _RUN_BYTES):
             begin, end = run[0][1], run[-1][1] + run[-1][2]
             try:
                 data = self._source.read_array(begin, end - begin).data
+            except InputMissingError:
+                raise
             except InputError as error:
                 raise self.damage("the file is truncated", run[0][0], run[-1][0] + 1) from error
             for chunk, offset, length in run:

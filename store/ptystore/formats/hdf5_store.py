@@ -21,7 +21,13 @@ import numpy as np
 
 from ptystore.contract import dimension_names
 from ptystore.dataset import Dataset, Field, Storage
-from ptystore.errors import DamagedInputError, InputError, IntegrityError, PtystoreError
+from ptystore.errors import (
+    DamagedInputError,
+    InputError,
+    InputMissingError,
+    IntegrityError,
+    PtystoreError,
+)
 from ptystore.formats.assemble import Contents, FieldNotes, RawArray, ReadOptions
 from ptystore.formats.attributes import RootNote, metadata_from_bytes, metadata_to_text
 from ptystore.formats.chunk_codec import BLOSC, encode
@@ -55,6 +61,8 @@ def _opened(path: Path, member: str | None = None) -> Iterator[h5py.File]:
             yield file
     except PtystoreError:
         raise
+    except FileNotFoundError:
+        raise InputMissingError("there is no such file", file=path) from None
     except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
         text = str(error)
         if "unable to lock file" in text:
@@ -88,7 +96,7 @@ class Hdf5Sink:
         self._dataset = dataset
         shapes = {field.name: field.shape for field in dataset.values()}
         self._dims = dimension_names(shapes, {f.name: f.frame_axis for f in dataset.values()})
-        self._crcs: list[int] = []
+        self._crcs: list[Array] = []
         try:
             self._stream = Hdf5Stream(path)
         except OSError as error:
@@ -158,7 +166,7 @@ class Hdf5Sink:
             write = self._file[field.name].id.write_direct_chunk
             for row, data, crc in encoded:
                 write(tuple(row * (d == field.array.axis) for d in range(field.ndim)), data)
-                self._crcs.append(crc)
+            self._crcs.append(np.array([crc for _, _, crc in encoded], "<u4"))
 
     def _write_whole(self, field: Field, values: Array) -> None:
         with self._explained():
@@ -173,7 +181,7 @@ class Hdf5Sink:
             self._file.create_dataset(
                 field.name, data=stored, dtype=stored.dtype, track_times=False
             )
-            self._crcs = [google_crc32c.value(stored.tobytes())]
+            self._crcs = [np.array([google_crc32c.value(stored.tobytes())], "<u4")]
 
     def finish(self, field: Field, digest: str) -> None:
         with self._explained():
@@ -184,7 +192,7 @@ class Hdf5Sink:
             if field.dtype.kind == "U":
                 stored.attrs["numpy_dtype"] = field.dtype.str
             self._own.require_group("crc32c").create_dataset(
-                field.name, data=np.array(self._crcs, "<u4"), track_times=False
+                field.name, data=np.concatenate(self._crcs), track_times=False
             )
             for axis, dim in enumerate(self._dims[field.name]):
                 stored.dims[axis].label = dim
@@ -302,18 +310,18 @@ def _as_is(array: LazyBase, axis: int) -> LazyBase:
 
 def _read_table(path: Path, name: str, layout: Layout) -> ChunkTable:
     """Where the chunks of an array lie, from the file's own index, and their checksums."""
-    spans: list[tuple[int, int, int]] = []
     rows, axis = layout.chunk_rows, layout.axis
-
-    def note(info: Any) -> None:
-        spans.append((info.chunk_offset[axis] // rows, info.byte_offset, info.size))
-
     try:
         with _opened(path, name) as file:
             crcs = own_node(file, OWN_GROUP, "crc32c", name)
             check_size(crcs, np.dtype("u4"))
-            own_node(file, name).id.chunk_iter(note)
-            return ChunkTable.of(spans, crcs[...], -(-layout.rows // rows))
+            table = ChunkTable.of_missing(crcs[...], -(-layout.rows // rows))
+            own_node(file, name).id.chunk_iter(
+                lambda one: table.note(one.chunk_offset[axis] // rows, one.byte_offset, one.size)
+            )
+            return table
+    except InputMissingError:
+        raise
     except InputError as error:
         reason = f"its table of chunks is damaged: {error.reason}"
         raise IntegrityError(reason, file=path, member=name, advice=error.advice) from error
