@@ -12,9 +12,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import scans
 
 import ptystore
+import scans
 from ptystore.errors import PtystoreError
 
 #: The full numbers (minutes) instead of the quick slice.

@@ -8,9 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from faults.outcomes import FULL, SUFFIXES, content, small_scan
 
 import ptystore
+from faults.outcomes import FULL, SUFFIXES, content, small_scan
 from ptystore.errors import PtystoreError
 
 FLIPS = 1000 if FULL else 60
@@ -30,9 +30,7 @@ def read(path: Path) -> object:
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
-def test_no_flipped_bit_is_silent(
-    tmp_path: Path, suffix: str, count: Callable[..., None]
-) -> None:
+def test_no_flipped_bit_is_silent(tmp_path: Path, suffix: str, count: Callable[..., None]) -> None:
     path = tmp_path / f"scan{suffix}"
     ptystore.write(small_scan(frames=2000), path)
     original, files, rng = content(path), files_of(path), random.Random(4)

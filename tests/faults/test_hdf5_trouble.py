@@ -9,9 +9,9 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from faults.outcomes import small_scan
 
 import ptystore
+from faults.outcomes import small_scan
 from ptystore.errors import DamagedInputError, InputError
 
 LOCK = """

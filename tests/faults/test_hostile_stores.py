@@ -14,9 +14,9 @@ import google_crc32c
 import h5py
 import numpy as np
 import pytest
-from faults.outcomes import content, in_child, small_scan, wait
 
 import ptystore
+from faults.outcomes import content, in_child, small_scan, wait
 from ptystore.errors import InputError, IntegrityError, PtystoreError
 
 ROOT, MANIFEST = "zarr.json", "ptystore-manifest.json"

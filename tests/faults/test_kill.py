@@ -11,11 +11,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import scans
-from faults.outcomes import FULL, command, in_child, litter, remove, state, wait
 
 import ptystore
 import ptystore_cli.app  # noqa: F401 - imported here, so that no child is killed while importing
+import scans
+from faults.outcomes import FULL, command, in_child, litter, remove, state, wait
 
 RUNS = 200 if FULL else 10
 LEAST = 20 if FULL else 1

@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from faults.calls import watched
-from faults.outcomes import FULL, SUFFIXES, remove, small_scan, state
 
 import ptystore
+from faults.calls import watched
+from faults.outcomes import FULL, SUFFIXES, remove, small_scan, state
 
 SEEDS = 400 if FULL else 40
 

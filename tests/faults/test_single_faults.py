@@ -10,10 +10,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from faults.calls import CLEANUP, FaultAt, watched
-from faults.outcomes import FULL, SUFFIXES, in_child, litter, small_scan, state, wait
 
 import ptystore
+from faults.calls import CLEANUP, FaultAt, watched
+from faults.outcomes import FULL, SUFFIXES, in_child, litter, small_scan, state, wait
 from ptystore.errors import DestinationError, PtystoreError, StorageError
 
 STEP = 1 if FULL else 11

@@ -16,11 +16,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import scans
-from faults.outcomes import FULL, SUFFIXES, command, in_child, litter, remove, small_scan, state, wait
 
 import ptystore
 import ptystore_cli.app  # noqa: F401 - imported here, so that no child is stopped while importing
+import scans
+from faults.outcomes import (
+    FULL,
+    SUFFIXES,
+    command,
+    in_child,
+    litter,
+    remove,
+    small_scan,
+    state,
+    wait,
+)
 
 WRITERS = 50 if FULL else 5
 SIGNALS = 50 if FULL else 6

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import scans
 
 import ptystore
+import scans
 from ptystore.errors import InputError, InputMissingError
 from ptystore.formats.findings import Finding, merged
 
@@ -94,7 +94,7 @@ def test_a_root_or_manifest_that_is_none_is_damage(
         (store / name).write_bytes(data)
     for fast in (False, True):
         report = ptystore.verify(store, fast=fast)
-        assert any(name in line for line in report.damage), report.damage
+        assert any(name in line or "manifest" in line for line in report.damage), report.damage
         assert not report.ok
 
 
@@ -141,7 +141,9 @@ def test_hdf5_ranges_and_fast(tmp_path: Path) -> None:
     assert ptystore.verify(file, fast=True).ok
     with open(file, "r+b") as opened:
         opened.truncate(file.stat().st_size // 2)
-    assert not ptystore.verify(file, fast=True).ok
+    assert ptystore.verify(file, fast=True).damage == (
+        "is not a complete HDF5 file: it is cut short",
+    )
 
 
 def test_npz_damage_names_the_field(tmp_path: Path) -> None:
@@ -170,6 +172,11 @@ def test_what_is_no_scan(tmp_path: Path) -> None:
 
 def test_neighbouring_findings_are_one() -> None:
     a = [Finding("a", "x", 0, 1), Finding("a", "x", 2, 3), Finding("a", "y", 4, 5)]
-    b = [Finding("a", "x", 8, 9), Finding("a", "x", 8, 9), Finding("b", "x", 10, 11), Finding("b", "x")]
+    b = [
+        Finding("a", "x", 8, 9),
+        Finding("a", "x", 8, 9),
+        Finding("b", "x", 10, 11),
+        Finding("b", "x"),
+    ]
     assert merged(a + b) == [Finding("a", "x", 0, 3), a[2], b[0], b[2], b[3]]
     assert str(Finding("probe", "x", 0, 3, per_frame=False)) == "probe: rows 0 to 3: x"

@@ -71,6 +71,8 @@ def _opened(path: Path, member: str | None = None) -> Iterator[h5py.File]:
                 file=path,
                 advice="close it there, or set HDF5_USE_FILE_LOCKING=FALSE if nothing writes it",
             ) from error
+        if member is None and "truncated file" in text:
+            raise DamagedInputError("is not a complete HDF5 file: it is cut short", file=path) from error
         if "filter returned failure" in text:
             raise DamagedInputError(
                 "its data are damaged: they can't be decoded", file=path, member=member
@@ -164,7 +166,7 @@ class Hdf5Sink:
             return
         with self._explained():
             write = self._file[field.name].id.write_direct_chunk
-            for row, data, crc in encoded:
+            for row, data, _ in encoded:
                 write(tuple(row * (d == field.array.axis) for d in range(field.ndim)), data)
             self._crcs.append(np.array([crc for _, _, crc in encoded], "<u4"))
 

@@ -19,6 +19,7 @@ from ptystore.formats.attributes import RootNote, metadata_to_text
 from ptystore.formats.manifest import Entry, write_manifest
 from ptystore.formats.publish import storage_error
 from ptystore.formats.text import utf8_from_text
+from ptystore.formats.writeback import start_writeback
 from ptystore.formats.zarr_shards import pack_shard, shard_key
 from ptystore.formats.zarr_store import array_document, text_array_files
 from ptystore.layout import Layout, plan, plan_whole
@@ -145,6 +146,8 @@ class ZarrSink:
                     file.write(piece)
                     length += len(piece)
                     crc = google_crc32c.extend(crc, piece)
+                file.flush()
+                start_writeback(file.fileno())
         except PtystoreError:
             # What reading and computing the pieces raises, which may be an OSError too.
             raise
