@@ -32,8 +32,8 @@ from faults.outcomes import (
     wait,
 )
 
-WRITERS = 50 if FULL else 5
-SIGNALS = 50 if FULL else 6
+WRITERS = 50 if FULL else 3
+SIGNALS = 50 if FULL else 4
 
 
 @pytest.fixture(scope="module")
@@ -111,7 +111,7 @@ def test_a_signal_leaves_no_litter(
 def test_a_signal_to_a_real_command_line(tmp_path: Path, number: signal.Signals) -> None:
     """As a shell runs it: a process of its own, stopped once its staging is there."""
     source, path = tmp_path / "source.npz", tmp_path / "scan.zarr"
-    arrays = scans.scan(8000, 64, 64)
+    arrays = scans.scan(3000, 64, 64)
     ptystore.write(ptystore.dataset_of(arrays), source, compression="store")
     process = subprocess.Popen(
         [sys.executable, "-m", "ptystore_cli", "ingest", str(source), str(path)],

@@ -15,7 +15,7 @@ import pytest
 import ptystore
 import scans
 from faults.calls import FaultAt, watched
-from faults.outcomes import in_child, litter, wait
+from faults.outcomes import command, in_child, litter, wait
 from ptystore.errors import DestinationError, InputError, IntegrityError
 
 FRAMES = 3000
@@ -210,6 +210,20 @@ def test_a_single_file_is_to_be_written_anew(made: Path, suffix: str) -> None:
 def test_the_source_is_never_the_store(store: Path) -> None:
     with pytest.raises(DestinationError, match="is the source"):
         ptystore.repair(store, store)
+
+
+def test_on_the_command_line(made: Path, store: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    flip(store / "xcoords/c.0")
+    words = ("repair", store, "--from", made / "scan.npz")
+    assert wait(in_child(lambda: command(*words))) == 0
+    said = capfd.readouterr().out
+    assert "was damaged: xcoords: frames 0 to 2047: the checksum does not match" in said
+    assert "wrote xcoords/c.0" in said
+    assert wait(in_child(lambda: command("verify", store, "--fast"))) == 0
+    (store / "notes.txt").write_text("mine")
+    assert wait(in_child(lambda: command(*words))) == 5
+    assert "still damaged: notes.txt: is not in the manifest" in capfd.readouterr().out
+    assert wait(in_child(lambda: command("repair", made / "scan.h5", *words[2:]))) == 4
 
 
 class KillAtChange(FaultAt):

@@ -38,7 +38,8 @@ DTYPE = st.one_of(
 @st.composite
 def text(draw: st.DrawFn, shape: tuple[int, ...], kind: np.dtype[Any]) -> Array:
     letters = st.characters(exclude_categories=["Cs"])
-    words = st.text(letters, max_size=kind.itemsize // 4)
+    # A text in numpy can not end in NUL.
+    words = st.text(letters, max_size=kind.itemsize // 4).map(lambda word: word.rstrip("\0"))
     return draw(st_numpy.arrays(kind, shape, elements=words, fill=st.nothing()))
 
 

@@ -141,9 +141,14 @@ def open_dataset(path: Path, options: ReadOptions | None = None) -> Dataset:
     """The scan in `path`, lazily: only headers are read."""
     options = options or ReadOptions()
     try:
-        return assemble(path, read_contents(path, options), options)
+        dataset = assemble(path, read_contents(path, options), options)
     except PtystoreError as error:
         raise error.located(file=path) from error.__cause__
+    if options.max_bytes is not None and dataset.nbytes > options.max_bytes:
+        raise InputError(
+            f"declares {dataset.nbytes} bytes, allowed are {options.max_bytes}", file=path
+        )
+    return dataset
 
 
 def read_contents(path: Path, options: ReadOptions) -> Contents:

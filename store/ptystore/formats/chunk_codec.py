@@ -10,7 +10,16 @@ from numcodecs import blosc
 
 from ptystore.lazy_array import Array
 
-__all__ = ["BLOSC", "BLOSC_RATIO", "ChunkError", "checked", "crc32c", "decode", "encode", "with_checksum"]
+__all__ = [
+    "BLOSC",
+    "BLOSC_RATIO",
+    "ChunkError",
+    "checked",
+    "crc32c",
+    "decode",
+    "encode",
+    "with_checksum",
+]
 
 #: The compressor's settings in the words of the Zarr v3 `blosc` codec.
 BLOSC: dict[str, Any] = {"cname": "lz4", "clevel": 5, "shuffle": "bitshuffle", "blocksize": 0}

@@ -31,6 +31,12 @@ class Finding:
         """What an error says."""
         return cls(error.member, error.reason)
 
+    def touches(self, first: int | None, last: int | None) -> bool:
+        """Whether it may be about one of the rows `first` to `last`; None is no limit."""
+        return (self.first_frame is None or last is None or self.first_frame <= last) and (
+            self.last_frame is None or first is None or first <= self.last_frame
+        )
+
     def __str__(self) -> str:
         parts = [self.member, self.reason]
         if self.first_frame is not None:

@@ -16,7 +16,7 @@ from ptystore.errors import InputError
 from ptystore.formats.chunk_codec import BLOSC_RATIO
 from ptystore.formats.text import TEXT_LIMIT
 
-__all__ = ["check_size", "has_node", "own_node", "require_filters"]
+__all__ = ["check_size", "has_node", "own_node", "require_readable"]
 
 _CHUNK_LIMIT = (1 << 31) - 1  # what Blosc can hold
 
@@ -61,8 +61,13 @@ def _is_plain(group: Any, name: str) -> bool:
     return type(group.get(name, getlink=True)).__name__ == "HardLink"
 
 
-def require_filters(stored: Any, available: Callable[[int], bool]) -> None:
-    """Raise `InputError` naming a filter that the dataset needs and the library has not."""
+def require_readable(stored: Any, available: Callable[[int], bool]) -> None:
+    """Raise `InputError` where a filter is needed that the library has not, or text is too much.
+
+    Text of another tool is read as soon as the file is opened, to know the longest.
+    """
+    if stored.dtype.kind in "OS" and stored.size > TEXT_LIMIT // 4:
+        raise InputError(f"is text of {stored.size} entries, more than can be held in memory")
     pipeline = stored.id.get_create_plist()
     for place in range(pipeline.get_nfilters()):
         code, _, _, label = pipeline.get_filter(place)

@@ -22,7 +22,6 @@ import numpy as np
 from ptystore.contract import dimension_names
 from ptystore.dataset import Dataset, Field, Storage
 from ptystore.errors import (
-    DamagedInputError,
     InputError,
     InputMissingError,
     IntegrityError,
@@ -34,8 +33,9 @@ from ptystore.formats.chunk_codec import BLOSC, encode
 from ptystore.formats.chunked_array import chunks_of
 from ptystore.formats.foreign import foreign_metadata, json_attrs, supported_dtype
 from ptystore.formats.hdf5_chunks import ChunkTable, DirectChunks
-from ptystore.formats.hdf5_nodes import check_size, has_node, own_node, require_filters
+from ptystore.formats.hdf5_nodes import check_size, has_node, own_node, require_readable
 from ptystore.formats.hdf5_stream import Hdf5Stream
+from ptystore.formats.hdf5_trouble import explained
 from ptystore.formats.publish import storage_error
 from ptystore.formats.source_file import SourceFile
 from ptystore.formats.text import checked_text, text_from_utf8, utf8_from_text
@@ -61,24 +61,8 @@ def _opened(path: Path, member: str | None = None) -> Iterator[h5py.File]:
             yield file
     except PtystoreError:
         raise
-    except FileNotFoundError:
-        raise InputMissingError("there is no such file", file=path) from None
     except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
-        text = str(error)
-        if "unable to lock file" in text:
-            raise InputError(
-                "is locked: another program has it open for writing",
-                file=path,
-                advice="close it there, or set HDF5_USE_FILE_LOCKING=FALSE if nothing writes it",
-            ) from error
-        if member is None and "truncated file" in text:
-            raise DamagedInputError("is not a complete HDF5 file: it is cut short", file=path) from error
-        if "filter returned failure" in text:
-            raise DamagedInputError(
-                "its data are damaged: they can't be decoded", file=path, member=member
-            ) from error
-        reason = "is no HDF5 file that can be read" if member is None else "can't be read"
-        raise InputError(f"{reason}: {text}", file=path, member=member) from error
+        raise explained(error, path, member) from error
 
 
 def is_our_hdf5(path: Path) -> bool:
@@ -357,7 +341,7 @@ def _foreign_array(path: Path, name: str, node: h5py.Dataset) -> RawArray:
     try:
         if node.dtype.kind == "O" and not text:
             raise InputError("holds references or lists of various lengths, not plain values")
-        require_filters(node, h5py.h5z.filter_avail)
+        require_readable(node, h5py.h5z.filter_avail)
         dtype = np.dtype("U1") if text else supported_dtype(node.dtype)
     except InputError as error:
         raise error.located(file=path, member=name) from None

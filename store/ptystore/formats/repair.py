@@ -219,7 +219,7 @@ class _Repair:
     def _shards(self, field: Field, array: ShardedArray, findings: list[Finding]) -> None:
         for start, stop in array.layout.shards():
             key = f"{field.name}/{shard_key(array.layout, start)}"
-            if not any(_touches(one, start, stop) for one in findings):
+            if not any(one.touches(start, stop - 1) for one in findings):
                 self._keep(key)
                 continue
             source = self._source.field(field)
@@ -271,12 +271,6 @@ class _Repair:
     def _stored_now(self) -> Dataset:
         root, _ = read_root(self._path)
         return stored_fields(self._path, parse_root(self._path, root, self._entries))
-
-
-def _touches(finding: Finding, start: int, stop: int) -> bool:
-    if finding.first_frame is None or finding.last_frame is None:
-        return True
-    return finding.first_frame < stop and start <= finding.last_frame
 
 
 def _rebuilt(array: ShardedArray, source: Field, start: int, stop: int) -> Iterator[bytes]:

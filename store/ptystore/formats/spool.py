@@ -125,7 +125,8 @@ class Spool:
                 return
             total = self._leading * self._frames * self._trailing
             if total <= IN_MEMORY:
-                self._memory = self._turned(0, self._leading).reshape(self._frames, -1)
+                room = np.empty(total, np.uint8)
+                self._memory = self._turned(0, self._leading, room).reshape(self._frames, -1)
                 return
             folder = str(scratch) if scratch else tempfile.gettempdir()
             free = shutil.disk_usage(folder).free
@@ -141,8 +142,10 @@ class Spool:
         # Unnamed: it is gone with the last descriptor, whatever happens to the process.
         file = tempfile.TemporaryFile(dir=folder, prefix="ptystore-")  # noqa: SIM115
         try:
+            # One buffer for all slabs: freeing and taking it anew each time fragments the heap.
+            room = np.empty(self._slab_rows * self._frames * self._trailing, np.uint8)
             for first, last in self._slabs():
-                file.write(self._turned(first, last).reshape(-1).data)
+                file.write(self._turned(first, last, room).reshape(-1).data)
             file.flush()
         except OSError as error:
             file.close()
@@ -157,13 +160,14 @@ class Spool:
         step = self._slab_rows
         return [(at, min(at + step, self._leading)) for at in range(0, self._leading, step)]
 
-    def _turned(self, first: int, last: int) -> Array:
+    def _turned(self, first: int, last: int, room: Array) -> Array:
         """The slab of leading rows `first` to `last` as (frames, rows, trailing bytes)."""
         row = self._frames * self._trailing
         data = read_data(self._source, self._offset, first * row, last * row)
         # Moving whole items, not bytes, is what makes the turn fast.
         items = data.view(_item(self._itemsize)).reshape(last - first, self._frames, -1)
-        turned = np.ascontiguousarray(items.transpose(1, 0, 2))
+        turned = room[: data.size].view(items.dtype).reshape(self._frames, last - first, -1)
+        turned[...] = items.transpose(1, 0, 2)
         return turned.view(np.uint8).reshape(self._frames, last - first, self._trailing)
 
     def __getstate__(self) -> dict[str, Any]:

@@ -279,8 +279,4 @@ def _covers(known: Finding, file: Finding) -> bool:
     """Whether damage of a file is explained by what reading its values found."""
     if known.member != file.member:
         return False
-    if None in (known.first_frame, file.first_frame):
-        return True
-    assert known.first_frame is not None and known.last_frame is not None
-    assert file.first_frame is not None and file.last_frame is not None
-    return known.first_frame <= file.last_frame and file.first_frame <= known.last_frame
+    return file.first_frame is None or known.touches(file.first_frame, file.last_frame)
