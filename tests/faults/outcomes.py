@@ -79,18 +79,20 @@ def in_child(action: Callable[[], object]) -> int:
         return process
     code = 99
     try:
-        signal.alarm(60)
-        action()
-        code = 0
-    except PtystoreError as error:
-        code = error.exit_code
-    except SystemExit as error:
-        code = error.code if isinstance(error.code, int) else 0
-    except BaseException:
-        traceback.print_exc()
-    finally:
+        try:
+            signal.alarm(60)
+            action()
+            code = 0
+        except PtystoreError as error:
+            code = error.exit_code
+        except SystemExit as error:
+            code = error.code if isinstance(error.code, int) else 0
+        except BaseException:
+            traceback.print_exc()
         sys.stdout.flush()
         sys.stderr.flush()
+    finally:
+        # Whatever signal came meanwhile: a child that went on would run the tests a second time.
         os._exit(code)
 
 

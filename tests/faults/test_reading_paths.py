@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import scans
 
 import ptystore
+import scans
 from ptystore.errors import IntegrityError
 
 WAYS: dict[str, Callable[[ptystore.Dataset, Path], object]] = {

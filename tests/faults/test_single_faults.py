@@ -81,7 +81,7 @@ def test_every_call_of_a_write(
                 put(path, scan, told, overwrite)
                 finished = True
             except PtystoreError as error:
-                assert isinstance(error, (StorageError, DestinationError)), repr(error)
+                assert isinstance(error, (StorageError, DestinationError)), repr(error)  # noqa: PT017
                 assert str(path.parent) in str(error)  # noqa: PT017
                 finished = False
             if at >= len(told.calls):

@@ -117,9 +117,7 @@ def read_root(path: Path) -> tuple[dict[str, Any], Entry]:
             raise ValueError("too large")
         root = json.loads(data)
     except (ValueError, RecursionError) as error:
-        raise IntegrityError(
-            f"is not valid JSON: {error}", file=path, member=ROOT_KEY
-        ) from error
+        raise IntegrityError(f"is not valid JSON: {error}", file=path, member=ROOT_KEY) from error
     if not isinstance(root, dict):
         raise IntegrityError("is not a JSON object", file=path, member=ROOT_KEY)
     return root, Entry(len(data), google_crc32c.value(data))
@@ -185,7 +183,9 @@ def _own_files(
     own = files.get(name, {})
     count = shard_count(layout)
     # The number first: the layout may announce more shards than anybody could list.
-    if len(own) != count or any(shard_key(layout, start) not in own for start, _ in layout.shards()):
+    if len(own) != count or any(
+        shard_key(layout, start) not in own for start, _ in layout.shards()
+    ):
         raise ValueError(f"{name}: the manifest lists {len(own)} files of values, it has {count}")
     return own
 
