@@ -157,9 +157,7 @@ def restore(fields: Mapping[str, Field], virtual: Virtual, *, file: Path) -> dic
             ) from error
         recipe = Recipe(note.compute, inputs, note.parameters)
         storage = Storage(f"virtual: {note.compute}", 0)
-        found[name] = Field(
-            name, array, "per_frame", note.attrs, storage=storage, recipe=recipe
-        )
+        found[name] = Field(name, array, "per_frame", note.attrs, storage=storage, recipe=recipe)
     try:
         return {name: found[name] for name in virtual.order if name not in virtual.hidden}
     except KeyError as error:

@@ -14,6 +14,7 @@ from ptystore.spacing import require_neighbors
 
 __all__ = ["extract_patches"]
 
+
 def extract_patches(
     dataset: Dataset,
     *,
