@@ -140,7 +140,7 @@ def put(
 
 def pickled(value: Any) -> Any:
     """The value after a journey through pickle."""
-    return pickle.loads(pickle.dumps(value))  # noqa: S301 - what it was given itself
+    return pickle.loads(pickle.dumps(value))
 
 
 def contents(dataset: Dataset) -> dict[str, Array]:

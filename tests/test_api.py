@@ -187,7 +187,7 @@ def test_errors_are_the_matching_builtins(kind: type[errors.PtystoreError]) -> N
     assert issubclass(kind, builtin)
     error = kind("is bad", file=Path("a.npz"), member="x", advice="do this")
     assert error.exit_code == code
-    again = pickle.loads(pickle.dumps(error))  # noqa: S301 - our own
+    again = pickle.loads(pickle.dumps(error))
     assert type(again) is kind
     for one in (error, again):
         assert str(one) == "a.npz: x: is bad"

@@ -108,7 +108,7 @@ def test_a_damaged_stack_is_found_while_it_is_spooled(
 
 def test_a_source_that_changes(tmp_path: Path) -> None:
     source = write_npz(tmp_path / "scan.npz", scan_members())
-    scan = pickle.loads(pickle.dumps(ptystore.open(source)))  # as another process gets it  # noqa: S301 - our own
+    scan = pickle.loads(pickle.dumps(ptystore.open(source)))  # as another process gets it
     write_npz(source, scan_members(scan_arrays(seed=1), method=STORED))
     with pytest.raises(InputError, match="has changed since it was opened"):
         ptystore.write(scan, tmp_path / "out.zarr")
@@ -132,7 +132,7 @@ def test_a_source_that_is_deleted(tmp_path: Path) -> None:
     sent = pickle.dumps(scan)
     source.unlink()
     with pytest.raises(FileNotFoundError) as caught:
-        pickle.loads(sent)["diff3d"].values()  # noqa: S301 - our own
+        pickle.loads(sent)["diff3d"].values()
     assert isinstance(caught.value, InputMissingError)
     # Whoever has it open still reads it.
     np.testing.assert_array_equal(scan["diff3d"].values(), scan_arrays()["diff3d"])

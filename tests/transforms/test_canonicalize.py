@@ -286,7 +286,7 @@ def test_a_pickled_result_computes_the_same(tmp_path: Path) -> None:
     arrays = scan_arrays()
     source = write_npz(tmp_path / "scan.npz", [member(n, one) for n, one in arrays.items()])
     result = ptystore.canonicalize(ptystore.open(source), flipy=True)
-    again = pickle.loads(pickle.dumps(result))  # noqa: S301 - our own
+    again = pickle.loads(pickle.dumps(result))
     assert list(again) == list(result)
     for name in result:
         np.testing.assert_array_equal(again[name].values(), result[name].values())

@@ -145,7 +145,7 @@ def test_single_frames_and_pickling_give_the_same() -> None:
     field = ptystore.extract_patches(scan_with(obj, x, y))["Y"]
     values = field.values()
     np.testing.assert_array_equal(field[[40, 3, 3]], values[[40, 3, 3]])
-    np.testing.assert_array_equal(pickle.loads(pickle.dumps(field)).values(), values)  # noqa: S301 - our own
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(field)).values(), values)
 
 
 def test_many_blocks_and_workers_write_the_same(tmp_path: Path) -> None:
