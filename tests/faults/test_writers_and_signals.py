@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import resource
@@ -100,7 +101,9 @@ def test_a_signal_leaves_no_litter(
         for descriptor in ready:
             os.close(descriptor)
         found = state(path, whole=whole)
-        assert (code, found) in ((128 + number, "absent"), (0, "whole"), (128 + number, "whole"))
+        # 99: it came after the command's end, when a process of its own would be gone.
+        ends = {(128 + number, "absent"), (128 + number, "whole"), (0, "whole"), (99, "whole")}
+        assert (code, found) in ends
         assert litter(path) == []
         outcomes["stopped" if code else "finished"] += 1
         remove(path)
@@ -165,6 +168,15 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
+def take_all(filler: Path) -> None:
+    """Fill a disk to its last block, whatever else is written to it meanwhile."""
+    with open(filler, "wb", buffering=0) as file:
+        for size in (1 << 16, 1 << 12):
+            with contextlib.suppress(OSError):
+                while file.write(bytes(size)):
+                    pass
+
+
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_a_full_disk(small_disk: Path, suffix: str, count: Callable[..., None]) -> None:
     scan, path = random_scan(5 << 20), small_disk / f"scan{suffix}"
@@ -178,9 +190,7 @@ def test_a_full_disk(small_disk: Path, suffix: str, count: Callable[..., None]) 
             nonlocal done
             done += nbytes
             if done > run * scan.nbytes // runs and not filler.exists():
-                with open(filler, "wb", buffering=0) as file:
-                    room = os.statvfs(small_disk)
-                    os.posix_fallocate(file.fileno(), 0, room.f_bavail * room.f_frsize)
+                take_all(filler)
 
         with pytest.raises(ptystore.StorageError, match="disk full") as caught:
             ptystore.write(widened(scan), path, jobs=1, progress=fill)

@@ -36,6 +36,9 @@ from scans import (
     values,
 )
 
+# Frames and chunks are counted out for chunks of 16 KiB.
+pytestmark = pytest.mark.usefixtures("chunks_of_16_kib")
+
 
 @dataclass(frozen=True)
 class Format:

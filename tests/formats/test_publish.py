@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from ptystore.errors import DestinationError, DestinationExistsError, StorageError
-from ptystore.formats import publish
+from ptystore.formats import publish, removal
 
 OLD, NEW = b"old" * 1000, b"new" * 1000
 INNER = ("zarr.json", "diffraction/zarr.json", "diffraction/c/0")
@@ -232,7 +232,7 @@ def test_files_then_folders_then_rename_then_parent(
     paths: dict[int, str] = {}
     with pytest.MonkeyPatch.context() as patch:
         opened, fsync, replace = os.open, os.fsync, os.replace
-        rename, remove = publish._renameat2, publish._remove
+        rename, remove = publish._renameat2, removal.remove
 
         def note_open(path: str, *args: int, **options: int) -> int:
             descriptor = opened(path, *args, **options)
@@ -259,7 +259,8 @@ def test_files_then_folders_then_rename_then_parent(
         patch.setattr(os, "fsync", note_fsync)
         patch.setattr(os, "replace", note_replace)
         patch.setattr(publish, "_renameat2", note_rename)
-        patch.setattr(publish, "_remove", note_remove)
+        patch.setattr(publish, "remove", note_remove)
+        patch.setattr(removal, "remove", note_remove)
         put(destination, folder, overwrite=overwrite)
     # Without the staging folder's own name: scratch goes first, the old one goes last.
     steps = [step.partition("/")[2] if step.startswith(".scan") else step for step in trace]

@@ -22,7 +22,6 @@ import hashlib
 import os
 import re
 import secrets
-import shutil
 import socket
 import stat
 from collections.abc import Callable, Iterable, Iterator
@@ -35,6 +34,7 @@ from ptystore.formats.destination import (
     explained,
     storage_error,
 )
+from ptystore.formats.removal import exists, remove, remove_in_spite_of_signals
 
 __all__ = [
     "SCRATCH_NAME",
@@ -86,7 +86,7 @@ def stage_folder(
     with _staged(destination, overwrite, is_ours, warn) as (staging, aside):
         yield staging
         with explained(destination, staging):
-            _remove(staging / SCRATCH_NAME)
+            remove(staging / SCRATCH_NAME)
             sync_tree(staging, run=run)
             _publish(staging, destination, aside, overwrite, is_ours)
 
@@ -210,7 +210,7 @@ def _staged(
     finally:
         # What bears the staging name now is to go: an unfinished result, or the one replaced.
         try:
-            _remove(claim.staging)
+            remove_in_spite_of_signals(claim.staging)
         except OSError as error:
             warn(f"{destination}: {claim.staging.name} could not be removed: {error.strerror}")
         finally:
@@ -221,7 +221,7 @@ def _staged(
 def _publish(
     new: Path, destination: Path, aside: Path, overwrite: bool, is_ours: Callable[[Path], bool]
 ) -> None:
-    if overwrite and _exists(destination):
+    if overwrite and exists(destination):
         check_existing(destination, overwrite, is_ours)
         if os.path.isfile(new) and os.path.isfile(destination):
             os.replace(new, destination)
@@ -260,7 +260,7 @@ def _rename_new(new: Path, destination: Path) -> None:
                 os.unlink(new)
             return
     # A plain rename refuses a full folder by itself, but not an empty one or a file.
-    if _exists(destination):
+    if exists(destination):
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), os.fspath(destination))
     os.rename(new, destination)
 
@@ -365,32 +365,13 @@ def _clear_litter(destination: Path, warn: Callable[[str], None]) -> None:
 
 
 def _clear_one(destination: Path, staging: Path, aside: Path, warn: Callable[[str], None]) -> None:
-    if _exists(aside) and not _exists(destination):
+    if exists(aside) and not exists(destination):
         _rename_new(aside, destination)
         warn(f"{destination}: put back, after a run that was cut short while replacing it")
-    if _exists(staging):
-        _remove(staging)
+    if exists(staging):
+        remove(staging)
         warn(f"{destination}: removed {staging.name}, left by a run that was cut short")
-    if _exists(aside):  # the swap was done but for deleting the old one
+    if exists(aside):  # the swap was done but for deleting the old one
         with suppress(FileNotFoundError):  # its own run is still at it
             os.rename(aside, staging)
-        _remove(staging)
-
-
-def _remove(path: Path) -> None:
-    """Delete a file or a tree, content when it is absent or somebody else deletes it too."""
-    while _exists(path):
-        with suppress(FileNotFoundError):
-            if os.path.isdir(path) and not os.path.islink(path):
-                shutil.rmtree(path)
-            else:
-                os.unlink(path)
-
-
-def _exists(path: Path) -> bool:
-    """As os.path.lexists, which however takes an I/O error for absence."""
-    try:
-        os.lstat(path)
-    except FileNotFoundError:
-        return False
-    return True
+        remove(staging)
