@@ -74,10 +74,5 @@ class Adopter:
         return f"{self.name}/{key}", entry
 
     def _damage(self, layout: Layout, start: int, reason: str) -> IntegrityError:
-        last = min(start + layout.shard_rows, layout.rows) - 1
-        return IntegrityError(
-            f"frames {start} to {last}: {reason}",
-            file=self.array.store,
-            member=self.array.name,
-            advice="run ptystore verify for the whole extent of the damage",
-        )
+        first = start // layout.chunk_rows
+        return self.array.damage(reason, first, first + layout.chunks_per_shard)

@@ -86,12 +86,7 @@ class Contents:
 
 def metadata_from_text(text: str, options: ReadOptions) -> Metadata:
     """The document, parsed strictly; under `keep-text` one that can't be is kept verbatim."""
-    if options.metadata == "strict":
-        return Metadata.from_json(text)
-    try:
-        return Metadata.from_json(text)
-    except InputError:
-        return Metadata.keep_text(text)
+    return Metadata.from_json(text, strict=options.metadata == "strict")
 
 
 def assemble(path: Path, contents: Contents, options: ReadOptions) -> Dataset:
