@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import statistics
+import subprocess
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from time import perf_counter
@@ -16,6 +18,17 @@ from benchmarks.batches import timed_batches
 from benchmarks.timing import NotThereYet, Run, Timed
 
 _SLAB = 2048
+# The command line's own entry, and its peak memory as the last word that is printed.
+_COMMAND = """
+import re
+from pathlib import Path
+from ptystore_cli.app import main
+try:
+    main()
+finally:
+    status = Path("/proc/self/status").read_text("ascii", "replace")
+    print(int(re.search(r"VmHWM:\\s+(\\d+) kB", status)[1]) * 1024)
+"""
 _STEPS: dict[str, Callable[[Any], Any]] = {
     "ingest": ptystore.ingest,
     "canonicalize": ptystore.canonicalize,
@@ -50,6 +63,7 @@ def write(
     steps: Sequence[str] = (),
     to: str = "zarr",
     compression: str = "deflate",
+    level: int | None = None,
     fields: Sequence[str] = (),
 ) -> Timed:
     """Open, transform, write in one pass; `fields` leaves out all others."""
@@ -61,7 +75,8 @@ def write(
             scan = _STEPS[step](scan)
         if fields:
             scan = dataclasses.replace(scan, fields={name: scan[name] for name in fields})
-        report = ptystore.write(scan, run.out / f"result.{to}", compression=compression)
+        path = run.out / f"result.{to}"
+        report = ptystore.write(scan, path, compression=compression, level=level)
         return {"stored_bytes": report.stored_bytes}
 
     return timed
@@ -78,6 +93,23 @@ def one_after_another(run: Run, source: str, *, steps: Sequence[str]) -> Timed:
             path = run.out / f"{step}.zarr"
             report = ptystore.write(scan, path)
         return {"stored_bytes": report.stored_bytes}
+
+    return timed
+
+
+def commands(run: Run, lines: Sequence[str]) -> Timed:
+    """Command lines as a user gives them, one after another: the start of each one counts."""
+    places = {"data": str(run.data), "out": str(run.out)}
+
+    def timed() -> dict[str, Any]:
+        largest = 0
+        for line in lines:
+            words = [word.format_map(places) for word in line.split()]
+            done = subprocess.run(
+                [sys.executable, "-c", _COMMAND, *words], check=True, capture_output=True
+            )
+            largest = max(largest, int(done.stdout.split()[-1]))
+        return {"peak_bytes": largest}
 
     return timed
 

@@ -157,6 +157,19 @@ def test_diffraction_key_of_export(raw: Path, tmp_path: Path, key: str, expected
     assert target.stat().st_size > sum(one.nbytes for one in arrays().values())
 
 
+def test_level_of_export(raw: Path, tmp_path: Path) -> None:
+    sizes = []
+    for level in (0, 9):
+        done("export", raw, tmp_path / f"{level}.npz", "--level", level)
+        sizes.append((tmp_path / f"{level}.npz").stat().st_size)
+    assert sizes[1] < sizes[0]
+    for wrong in (["--level", 10], ["--level", 1, "--compression", "store"]):
+        result = run("export", raw, tmp_path / "wrong.npz", *wrong)
+        assert result.exit_code == 2
+        assert "level" in result.stderr
+    assert names(tmp_path) == {"raw.npz", "0.npz", "9.npz"}
+
+
 def test_export_writes_npz_only(raw: Path, tmp_path: Path) -> None:
     result = run("export", raw, tmp_path / "a.zarr")
     assert result.exit_code == 2

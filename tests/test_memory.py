@@ -10,14 +10,15 @@ from typing import Any
 import numpy as np
 import pytest
 
+from ptystore.layout import SHARD_BYTES
 from scans import spawned
 
 MIB = 1 << 20
 LIMIT = 400 * MIB
-FLAT = 1.15
-# Of a small scan the few shards rarely are all at their largest at once; growth with the
-# number of frames would still show as four times as much.
-NEARLY_FLAT = 1.25
+# How many shards are at their largest at once is a matter of timing: with two workers at most
+# one that is being read, one that waits and two under way. A scan whose frames all stayed in
+# memory would grow by far more: by three quarters of the large one.
+ROOM = 3 * SHARD_BYTES
 FRAME = 64 * 64 * 2
 
 # One verb after another in processes of their own; each prints its peak.
@@ -96,11 +97,11 @@ FUSED = [
 ]
 
 
-def assert_flat(small: dict[str, Any], large: dict[str, Any], flat: float) -> None:
+def assert_flat(small: dict[str, Any], large: dict[str, Any]) -> None:
     shown = {name: (small[name] // MIB, large[name] // MIB) for name in large}
     too_high = {name: one for name, one in shown.items() if large[name] >= LIMIT}
     assert not too_high, f"peaks (MiB) of a quarter and the whole: {shown}"
-    growing = {name: one for name, one in shown.items() if large[name] > flat * small[name]}
+    growing = {name: one for name, one in shown.items() if large[name] > small[name] + ROOM}
     assert not growing, f"peaks (MiB) of a quarter and the whole: {shown}"
 
 
@@ -109,11 +110,11 @@ def test_the_peak_does_not_grow_with_the_number_of_frames(
     tmp_path: Path, steps: list[tuple[str, str, str]]
 ) -> None:
     small = peaks(tmp_path / "small", 32 * MIB, steps)
-    assert_flat(small, peaks(tmp_path / "large", 128 * MIB, steps), NEARLY_FLAT)
+    assert_flat(small, peaks(tmp_path / "large", 128 * MIB, steps))
 
 
 @pytest.mark.full
 @pytest.mark.parametrize("steps", [CHAIN + FUSED, LAST], ids=["chain", "frames last"])
 def test_the_peak_for_a_gigabyte(tmp_path: Path, steps: list[tuple[str, str, str]]) -> None:
     small = peaks(tmp_path / "small", 256 * MIB, steps)
-    assert_flat(small, peaks(tmp_path / "large", 1024 * MIB, steps), FLAT)
+    assert_flat(small, peaks(tmp_path / "large", 1024 * MIB, steps))

@@ -5,11 +5,14 @@ from __future__ import annotations
 from benchmarks.case import Case, Operation, Other, Target
 
 
-def _deflated(what: str, source: str, field: str, part: float, target: Target) -> Case:
+def _deflated(
+    what: str, source: str, field: str, part: float, target: Target, level: int | None = None
+) -> Case:
     arguments = {"source": source, "fields": [field]}
+    how = "deflate" if level is None else f"--level {level}"
     return Case(
-        f"export, deflate, {what}",
-        Operation("with_ptystore.write", {**arguments, "to": "npz"}),
+        f"export, {how}, {what}",
+        Operation("with_ptystore.write", {**arguments, "to": "npz", "level": level}),
         (
             Other(
                 "np.savez_compressed from memory",
@@ -25,7 +28,9 @@ def _deflated(what: str, source: str, field: str, part: float, target: Target) -
 CASES = (
     _deflated("raw uint16 counts", "raw.zarr", "diff3d", 0.25, Target(faster=8, size=1.05)),
     _deflated("float32 amplitude", "canonical.zarr", "diffraction", 1 / 16, Target()),
+    _deflated("float32 amplitude", "canonical.zarr", "diffraction", 1 / 16, Target(), level=6),
     _deflated("complex64 Y", "patched.zarr", "Y", 1 / 16, Target()),
+    _deflated("complex64 Y", "patched.zarr", "Y", 1 / 16, Target(), level=6),
     Case(
         "export, stored",
         Operation(

@@ -132,6 +132,16 @@ def export(
     compression: Annotated[
         Literal["deflate", "store"], typer.Option(help="Of the members of the .npz.")
     ] = "deflate",
+    level: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            max=9,
+            metavar="0..9",
+            help="Of deflate: up to 3 quick (isal), from 4 on a little smaller and far slower "
+            "(zlib). By default 3 for integers, 2 for floating point.",
+        ),
+    ] = None,
     diffraction_key: Annotated[
         Literal["as-is", "diffraction", "diff3d", "both"],
         typer.Option(help="The name that the frames shall have."),
@@ -146,7 +156,7 @@ def export(
             param_hint="DST.npz",
         )
     scan = ptystore.with_diffraction_key(reading.open(src), diffraction_key)
-    deliver(scan, dst, writing, output, compression=compression)
+    deliver(scan, dst, writing, output, compression=compression, level=level)
 
 
 @verb("materialize virtual.zarr scan.zarr")

@@ -21,7 +21,7 @@ __all__ = [
     "plan_whole",
 ]
 
-CHUNK_BYTES = 32 << 10
+CHUNK_BYTES = 16 << 10
 SHARD_BYTES = 16 << 20
 BLOCK_BYTES = 2 << 20
 LEAF_BYTES = 64 << 10

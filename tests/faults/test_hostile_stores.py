@@ -6,6 +6,7 @@ import json
 import os
 import resource
 import shutil
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -73,7 +74,8 @@ def edit_root(store: Path, edit: Callable[[dict[str, Any]], object]) -> None:
 def write_root(store: Path, data: bytes) -> None:
     (store / ROOT).write_bytes(data)
     manifest = json.loads((store / MANIFEST).read_text())
-    manifest["files"][ROOT] = [len(data), f"{google_crc32c.value(data):08x}"]
+    sums = google_crc32c.value(data), zlib.crc32(data)
+    manifest["files"][ROOT] = [len(data), *(f"{one:08x}" for one in sums)]
     (store / MANIFEST).write_text(json.dumps(manifest))
 
 

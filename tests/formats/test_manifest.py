@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import zlib
 from pathlib import Path
 
 import pytest
@@ -41,17 +42,36 @@ def problems(store: Path, fast: bool = False) -> dict[str, str]:
     return {damage.key: damage.problem for damage in damages}
 
 
-def test_entry_is_length_and_crc32c(tmp_path: Path) -> None:
+def plain_entry(data: bytes) -> Entry:
+    return Entry(len(data), plain_crc32c(data), zlib.crc32(data))
+
+
+def test_entry_is_length_and_both_checksums(tmp_path: Path) -> None:
     for data in (b"", b"123456789", bytes(range(256)) * 9):
         (tmp_path / "file").write_bytes(data)
-        assert manifest.entry_of(tmp_path / "file") == Entry(len(data), plain_crc32c(data))
-    assert plain_crc32c(b"123456789") == 0xE3069283  # the published check value
+        assert manifest.entry_of(tmp_path / "file") == plain_entry(data)
+    # The published check values.
+    assert plain_entry(b"123456789") == (9, 0xE3069283, 0xCBF43926)
+
+
+def test_entry_of_pieces() -> None:
+    pieces = [b"123", b"", b"4567", b"89"]
+    assert Entry.of(pieces) == plain_entry(b"123456789")
+    assert Entry.of([]) == plain_entry(b"")
+
+
+def test_chunks_in_another_order_are_told_apart() -> None:
+    """Each ends in its own CRC32C, so that of the whole is the same in any order."""
+    one, other = (data + plain_crc32c(data).to_bytes(4, "little") for data in (b"ab", b"cd"))
+    right, wrong = Entry.of([one, other]), Entry.of([other, one])
+    assert right.crc32c == wrong.crc32c
+    assert right != wrong
 
 
 def test_entry_over_several_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(manifest, "_BLOCK", 7)
     (tmp_path / "file").write_bytes(bytes(range(100)))
-    assert manifest.entry_of(tmp_path / "file") == Entry(100, plain_crc32c(bytes(range(100))))
+    assert manifest.entry_of(tmp_path / "file") == plain_entry(bytes(range(100)))
 
 
 def test_an_unreadable_file_has_no_entry(tmp_path: Path) -> None:
@@ -60,12 +80,15 @@ def test_an_unreadable_file_has_no_entry(tmp_path: Path) -> None:
 
 
 def test_written_form_and_round_trip(tmp_path: Path) -> None:
-    entries = {"b/c": Entry(2**40, 0xAB), "a b+é": Entry(0, 0xFFFFFFFF)}
+    entries = {"b/c": Entry(2**40, 0xAB, 0xCD), "a b+é": Entry(0, 0xFFFFFFFF, 0)}
     manifest.write_manifest(tmp_path, entries)
     document = json.loads((tmp_path / MANIFEST_NAME).read_text())
     assert document == {
         "format": 1,
-        "files": {"a b+é": [0, "ffffffff"], "b/c": [2**40, "000000ab"]},
+        "files": {
+            "a b+é": [0, "ffffffff", "00000000"],
+            "b/c": [2**40, "000000ab", "000000cd"],
+        },
     }
     assert list(document["files"]) == sorted(entries)
     assert manifest.read_manifest(tmp_path) == entries
@@ -157,7 +180,8 @@ def test_an_unreadable_file_or_folder_is_reported_not_raised(
     assert {damage.key for damage in manifest.compare(store / "gone", entries)} == {".", *entries}
 
 
-GOOD = '"00000000"'
+SUM = '"00000000"'
+GOOD = f"{SUM}, {SUM}"
 BAD_TEXTS = {
     "empty": "",
     "no JSON": "{",
@@ -176,8 +200,9 @@ BAD_TEXTS = {
 }
 BAD_ENTRIES = (
     *('0', '{}', '[]', '[0]', f"[0, {GOOD}, 0]", f"[-1, {GOOD}]", f"[true, {GOOD}]"),
-    *(f"[1.0, {GOOD}]", f"[{2**63}, {GOOD}]", f'["0", {GOOD}]', "[0, 0]", "[0, null]"),
-    *('[0, "0"]', '[0, "0000000G"]', '[0, "0000000A"]', '[0, "00000000\\n"]', '[0, "000000000"]'),
+    *(f"[1.0, {GOOD}]", f"[{2**63}, {GOOD}]", f'["0", {GOOD}]', f"[0, {SUM}]"),
+    *(f"[0, {SUM}, 0]", f"[0, null, {SUM}]", f'[0, {SUM}, "0"]', f'[0, "0000000G", {SUM}]'),
+    *(f'[0, {SUM}, "0000000A"]', f'[0, "00000000\\n", {SUM}]', f'[0, {SUM}, "000000000"]'),
 )  # fmt: skip
 BAD_KEYS = (
     *("", "/", "/etc/passwd", "..", "../a", "a/../b", "a/..", "./a", "a/.", "a//b", "a/"),
@@ -208,11 +233,11 @@ def test_bad_entries(tmp_path: Path, entry: str) -> None:
 
 @pytest.mark.parametrize("key", BAD_KEYS, ids=ascii)
 def test_unsafe_keys_are_neither_read_nor_written(tmp_path: Path, key: str) -> None:
-    text = json.dumps({"format": 1, "files": {key: [0, "00000000"]}})
+    text = json.dumps({"format": 1, "files": {key: [0, "00000000", "00000000"]}})
     (tmp_path / MANIFEST_NAME).write_text(text)
     assert "unsafe name" in refused(tmp_path).reason
     with pytest.raises(ValueError, match="not a manifest key"):
-        manifest.write_manifest(tmp_path, {key: Entry(0, 0)})
+        manifest.write_manifest(tmp_path, {key: Entry(0, 0, 0)})
 
 
 def test_missing_linked_special_binary_and_oversized(
@@ -241,4 +266,4 @@ def test_missing_linked_special_binary_and_oversized(
 def test_a_full_disk_while_writing(tmp_path: Path) -> None:
     (tmp_path / MANIFEST_NAME).symlink_to("/dev/full")
     with pytest.raises(StorageError, match="disk full"):
-        manifest.write_manifest(tmp_path, {"a": Entry(0, 0)})
+        manifest.write_manifest(tmp_path, {"a": Entry(0, 0, 0)})

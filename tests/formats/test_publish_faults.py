@@ -9,17 +9,26 @@ import signal
 import socket
 import subprocess
 import sys
-import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from faults.outcomes import in_child, wait
 from ptystore.errors import PtystoreError
 from ptystore.formats import publish
+from publications import (
+    FOLDERS,
+    KERNELS,
+    OLD,
+    OVERWRITE,
+    fail,
+    litter,
+    put,
+    state,
+    without_renameat2,
+)
 
-OLD, NEW = b"old" * 1000, b"new" * 1000
-INNER = ("zarr.json", "diffraction/zarr.json", "diffraction/c/0")
 CALLS = (
     "mkdir",
     "open",
@@ -33,79 +42,12 @@ CALLS = (
     "rmdir",
 )
 CLEANUP = ("open", "lstat", "unlink", "rmdir", "rename")
-FOLDERS = pytest.mark.parametrize("folder", [True, False], ids=["folder", "file"])
-KERNELS = pytest.mark.parametrize("kernel", [True, False], ids=["renameat2", "without"])
-OVERWRITE = pytest.mark.parametrize("overwrite", [True, False], ids=["overwrite", "fresh"])
 
 
 @pytest.fixture(autouse=True)
 def quick_fsync(monkeypatch: pytest.MonkeyPatch) -> None:
     """No power is cut here: the calls are counted and failed, the disk is spared."""
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)
-
-
-def fill(path: Path, data: bytes, folder: bool) -> None:
-    if not folder:
-        path.write_bytes(data)
-        return
-    (path / "diffraction" / "c").mkdir(parents=True)
-    for name in INNER:
-        (path / name).write_bytes(data + name.encode())
-
-
-def put(
-    destination: Path,
-    folder: bool = True,
-    overwrite: bool = False,
-    data: bytes = NEW,
-    then: Callable[[], object] = lambda: None,
-) -> list[str]:
-    """Publish `data`, calling `then` once it is staged; the warnings given."""
-    said: list[str] = []
-    stage = publish.stage_folder if folder else publish.stage_file
-    with stage(
-        destination, overwrite=overwrite, is_ours=lambda path: True, warn=said.append
-    ) as staging:
-        fill(staging, data, folder)
-        scratch = (staging if folder else staging.parent) / publish.SCRATCH_NAME
-        scratch.mkdir()
-        (scratch / "spool").write_bytes(b"scratch")
-        then()
-    return said
-
-
-def state(destination: Path) -> str:
-    """absent, old, new, or the reason why it is none of them; names, contents, all of it."""
-    if not os.path.lexists(destination):
-        return "absent"
-    for word, data in (("old", OLD), ("new", NEW)):
-        if destination.is_file():
-            if destination.read_bytes() == data:
-                return word
-            continue
-        found = {
-            path.relative_to(destination).as_posix(): path.read_bytes()
-            for path in destination.rglob("*")
-            if path.is_file()
-        }
-        if found == {name: data + name.encode() for name in INNER}:
-            return word
-    return f"damaged: {destination}"
-
-
-def litter(destination: Path) -> list[str]:
-    return sorted(name for name in os.listdir(destination.parent) if name != destination.name)
-
-
-def without_renameat2(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(publish, "_libc_renameat2", None)
-
-
-def fail(code: int) -> Callable[[], object]:
-    def action() -> None:
-        raise OSError(code, os.strerror(code))
-
-    return action
 
 
 class Fault:
@@ -130,27 +72,6 @@ class Fault:
                 patch.setattr(os, name, self.wrap(name, getattr(os, name)))
             patch.setattr(publish, "_renameat2", self.wrap("renameat2", publish._renameat2))
             yield
-
-
-def in_child(action: Callable[[], object]) -> int:
-    """Start a forked child; its exit code is that of the error. Returns its process id."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # other tests' idle threads are of no concern to it
-        process = os.fork()
-    if process:
-        return process
-    code = 99
-    try:
-        action()
-        code = 0
-    except PtystoreError as error:
-        code = error.exit_code
-    finally:
-        os._exit(code)
-
-
-def wait(process: int) -> int:
-    return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
 
 
 @FOLDERS
@@ -218,7 +139,9 @@ def test_kill_9_at_every_call(
             with Fault(at, lambda: os.kill(os.getpid(), signal.SIGKILL)).armed():
                 put(destination, folder, overwrite)
 
-        killed = wait(in_child(doomed)) == -signal.SIGKILL
+        ended = wait(in_child(doomed))
+        killed = ended == -signal.SIGKILL
+        assert killed or ended == 0
         found, left = state(destination), litter(destination)
         aside = any(".ptystore-old-" in name for name in left)
         # Only where the kernel can't exchange, the old one is aside for a moment.

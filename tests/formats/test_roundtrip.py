@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as st_numpy
 
 import ptystore
-from ptystore import InputError, Metadata
+from ptystore import InputError, Metadata, ParameterError
 from ptystore.formats import npz_writer
 from ptystore.formats.zip_directory import check_name
 from scans import DTYPES, SUFFIXES, Array, assert_same, document, native, plain_digest, scan, values
@@ -178,6 +178,42 @@ def test_exporting_twice_gives_the_same_bytes(tmp_path: Path, compression: Any) 
         expected = zipfile.ZIP_DEFLATED if compression == "deflate" else zipfile.ZIP_STORED
         assert {info.compress_type for info in archive.infolist()} == {expected}
         assert {info.date_time for info in archive.infolist()} == {(1980, 1, 1, 0, 0, 0)}
+
+
+@pytest.mark.parametrize("level", range(10))
+def test_every_level_of_deflate(tmp_path: Path, level: int) -> None:
+    arrays = scan(600, 64, 64) | {"empty": np.zeros((0, 2))}
+    dataset = ptystore.dataset_of(arrays, document())
+    made = []
+    for jobs in (1, 3):
+        path = tmp_path / f"{jobs}.npz"
+        ptystore.export(dataset, path, level=level, jobs=jobs)
+        made.append(path.read_bytes())
+    assert made[0] == made[1]
+    check_with_numpy(tmp_path / "1.npz", arrays, document())
+    assert ptystore.verify(tmp_path / "1.npz").ok
+
+
+def test_what_a_level_is_worth(tmp_path: Path) -> None:
+    amplitude = np.sqrt(np.random.default_rng(0).poisson(3, (512, 64, 64))).astype("f4")
+    dataset = ptystore.dataset_of({"diffraction": amplitude})
+
+    def size(level: int | None) -> int:
+        return ptystore.write(dataset, tmp_path / "a.npz", level=level, overwrite=True).stored_bytes
+
+    np.savez_compressed(tmp_path / "numpy.npz", diffraction=amplitude)
+    numpys = (tmp_path / "numpy.npz").stat().st_size
+    # Blocks that are packed apart know nothing of each other: next to nothing.
+    assert size(6) == pytest.approx(numpys, rel=0.01)
+    assert size(9) <= size(6) < size(None) == size(2) < size(0)
+
+
+@pytest.mark.parametrize(("level", "compression"), [(-1, "deflate"), (10, "deflate"), (3, "store")])
+def test_a_level_that_makes_no_sense(tmp_path: Path, level: int, compression: Any) -> None:
+    dataset = ptystore.dataset_of(scan())
+    with pytest.raises(ParameterError, match="level"):
+        ptystore.write(dataset, tmp_path / "a.npz", level=level, compression=compression)
+    assert not any(tmp_path.iterdir())
 
 
 def test_members_are_what_np_save_writes(tmp_path: Path) -> None:

@@ -70,12 +70,25 @@ SUFFIXES: dict[str, Kind] = {
 
 @dataclass(frozen=True)
 class WriteOptions:
-    """How to write: whether to replace, with how many workers in how much memory."""
+    """How to write: whether to replace, with how many workers in how much memory.
+
+    `compression` and `level` are for `.npz`. Raises `ParameterError` for a level that there
+    is not, or that nothing would use.
+    """
 
     overwrite: bool = False
     jobs: int | None = None
     max_memory: int = DEFAULT_MAX_MEMORY
     compression: Literal["deflate", "store"] = "deflate"
+    level: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.level is None:
+            return
+        if not 0 <= self.level <= 9:
+            raise ParameterError(f"level {self.level}: there are 0 to 9")
+        if self.compression == "store":
+            raise ParameterError("a level is for deflate; what is stored is not compressed")
 
 
 @dataclass(frozen=True)
@@ -159,7 +172,7 @@ def read_contents(path: Path, options: ReadOptions) -> Contents:
 
         return read_npz(path, options)
     if kind == "hdf5":
-        from ptystore.formats.hdf5_store import read_hdf5
+        from ptystore.formats.hdf5_reader import read_hdf5
 
         return read_hdf5(path, options)
     from ptystore.formats.zarr_reader import is_our_zarr, read_our_zarr
@@ -334,9 +347,9 @@ def _sink(kind: Kind, staging: Path, dataset: Dataset, options: WriteOptions) ->
     if kind == "npz":
         from ptystore.formats.npz_writer import NpzSink
 
-        sink = NpzSink(staging, dataset, options.compression)
+        sink = NpzSink(staging, dataset, options.compression, options.level)
     else:
-        from ptystore.formats.hdf5_store import Hdf5Sink
+        from ptystore.formats.hdf5_writer import Hdf5Sink
 
         sink = Hdf5Sink(staging, dataset)
     try:

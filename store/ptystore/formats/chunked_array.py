@@ -169,6 +169,9 @@ class ChunkedArray(LazyBase):
                 self._decode(chunk, data, out[first : first + b - a])
                 continue
             self._decode(chunk, data, values)
+            if b - a == 1:
+                target[picks.targets[a]] = values_rows[picks.rows[a]]
+                continue
             if b - a > _FEW_ROWS:
                 target[picks.targets[a:b]] = values_rows[picks.rows[a:b]]
                 continue

@@ -1,8 +1,13 @@
-"""The manifest of a folder store: every file's length and CRC32C, so that no change is silent.
+"""The manifest of a folder store: every file's length and checksums, so that no change is silent.
 
-``ptystore-manifest.json`` lies beside ``zarr.json``:
-``{"format": 1, "files": {"diffraction/c/0/0/0": [16777216, "e3069283"], …}}``, keys sorted,
-relative to the store with ``/`` between the parts, the manifest itself left out.
+``ptystore-manifest.json`` lies beside ``zarr.json``: ``{"format": 1, "files":
+{"diffraction/c.0.0.0": [16777216, "e3069283", "cbf43926"], …}}`` with the CRC32C and the CRC-32
+of each file, keys sorted, relative to the store with ``/`` between the parts, the manifest
+itself left out.
+
+CRC32C alone would not do: every chunk in a shard is followed by its own, which brings the
+running CRC32C to the same value whatever the chunk holds, so that chunks of equal length
+could change places unseen. The CRC-32 of zip, another polynomial, tells them apart.
 """
 
 from __future__ import annotations
@@ -18,6 +23,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
 import google_crc32c
+from isal import isal_zlib
 
 from ptystore.errors import IntegrityError
 from ptystore.formats.destination import storage_error
@@ -26,6 +32,7 @@ __all__ = [
     "MANIFEST_NAME",
     "Damage",
     "Entry",
+    "EntrySum",
     "Manifest",
     "compare",
     "difference",
@@ -44,10 +51,37 @@ _OPEN_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
 
 
 class Entry(NamedTuple):
-    """What a file of the store must be: `length` in bytes and `crc32c` of all of them."""
+    """What a file of the store must be: `length` in bytes, CRC32C and CRC-32 of all of them."""
 
     length: int
     crc32c: int
+    crc32: int
+
+    @classmethod
+    def of(cls, pieces: Iterable[bytes]) -> Entry:
+        """The entry of a file of these pieces, one after another."""
+        total = EntrySum()
+        for piece in pieces:
+            total.add(piece)
+        return total.entry
+
+
+class EntrySum:
+    """The entry of a file that is made piece by piece."""
+
+    def __init__(self) -> None:
+        self._length = self._crc32c = self._crc32 = 0
+
+    def add(self, piece: bytes) -> None:
+        """The file goes on with `piece`."""
+        self._length += len(piece)
+        self._crc32c = google_crc32c.extend(self._crc32c, piece)
+        self._crc32 = isal_zlib.crc32(piece, self._crc32)
+
+    @property
+    def entry(self) -> Entry:
+        """The entry of all pieces so far."""
+        return Entry(self._length, self._crc32c, self._crc32)
 
 
 Manifest: TypeAlias = Mapping[str, Entry]
@@ -62,7 +96,7 @@ class Damage:
 
 
 def entry_of(path: Path) -> Entry:
-    """Length and CRC32C of a regular file, read once in blocks of 1 MiB.
+    """Length and checksums of a regular file, read once in blocks of 1 MiB.
 
     Raises StorageError when it can't be read; links are not followed.
     """
@@ -73,12 +107,8 @@ def entry_of(path: Path) -> Entry:
 
 
 def _entry_of(path: str | os.PathLike[str]) -> Entry:
-    length = crc = 0
     with os.fdopen(os.open(path, _OPEN_FLAGS), "rb", buffering=0) as file:
-        while block := file.read(_BLOCK):
-            crc = google_crc32c.extend(crc, block)
-            length += len(block)
-    return Entry(length, crc)
+        return Entry.of(iter(partial(file.read, _BLOCK), b""))
 
 
 def write_manifest(folder: Path, entries: Manifest) -> None:
@@ -100,7 +130,10 @@ def manifest_bytes(entries: Manifest) -> bytes:
     for key in entries:
         if not _is_safe(key):
             raise ValueError(f"not a manifest key: {key!r}")
-    files = {key: [entry.length, f"{entry.crc32c:08x}"] for key, entry in entries.items()}
+    files = {
+        key: [entry.length, f"{entry.crc32c:08x}", f"{entry.crc32:08x}"]
+        for key, entry in entries.items()
+    }
     return json.dumps({"format": _FORMAT, "files": dict(sorted(files.items()))}).encode("ascii")
 
 
@@ -154,12 +187,14 @@ def _entries(document: Any) -> dict[str, Entry]:
             raise ValueError(f"unsafe name {key!r:.200}")
         match value:
             # bool is an int to isinstance and to a class pattern.
-            case [int(length), str(crc)] if type(length) is int and 0 <= length < 2**63:
-                if not re.fullmatch("[0-9a-f]{8}", crc):
-                    raise ValueError(f"{key}: CRC32C is not eight hex digits")
-                entries[key] = Entry(length, int(crc, 16))
+            case [int(length), str(crc32c), str(crc32)] if (
+                type(length) is int and 0 <= length < 2**63
+            ):
+                if not all(re.fullmatch("[0-9a-f]{8}", crc) for crc in (crc32c, crc32)):
+                    raise ValueError(f"{key}: a checksum is not eight hex digits")
+                entries[key] = Entry(length, int(crc32c, 16), int(crc32, 16))
             case _:
-                raise ValueError(f"{key}: expected [length, CRC32C]")
+                raise ValueError(f"{key}: expected [length, CRC32C, CRC-32]")
     return entries
 
 
@@ -184,7 +219,7 @@ def compare(
 ) -> list[Damage]:
     """Everything in `folder` that is not as `entries` say, sorted by key; [] when all is well.
 
-    Reported: files missing, extra, of another length, of another CRC32C (not with `fast`, which
+    Reported: files missing, extra, of another length, of other checksums (not with `fast`, which
     reads no file), unreadable; links and special files. `on_file(key, length)` is called before
     each file that is there to be checked. `run` is given one callable a file and yields what each
     returns, in any order (workers may serve); by default they are called in turn.
@@ -223,13 +258,15 @@ def difference(path: Path, expected: Entry, *, fast: bool = False) -> str | None
             return "is a link" if stat.S_ISLNK(status.st_mode) else "is not a regular file"
         if status.st_size != expected.length:
             return f"is {status.st_size} bytes long, not {expected.length}"
-        crc = expected.crc32c if fast else _entry_of(path).crc32c
+        found = expected if fast else _entry_of(path)
     except (FileNotFoundError, NotADirectoryError):
         return "is missing"
     except OSError as error:
         return f"cannot be read: {error.strerror}"
-    if crc != expected.crc32c:
-        return f"has CRC32C {crc:08x}, not {expected.crc32c:08x}"
+    if found.crc32c != expected.crc32c:
+        return f"has CRC32C {found.crc32c:08x}, not {expected.crc32c:08x}"
+    if found.crc32 != expected.crc32:
+        return f"has CRC-32 {found.crc32:08x}, not {expected.crc32:08x}"
     return None
 
 

@@ -32,7 +32,7 @@ from ptystore.formats.value_check import DAMAGE, check_values
 from ptystore.formats.verify import VerifyReport, stored_fields, verify_path
 from ptystore.formats.writing import Progress, default_jobs
 from ptystore.formats.zarr_reader import ROOT_KEY, is_our_zarr, parse_root, read_root
-from ptystore.formats.zarr_shards import ShardedArray, checksum, pack_chunks, shard_key
+from ptystore.formats.zarr_shards import ShardedArray, pack_chunks, shard_key
 from ptystore.formats.zarr_writer import document_bytes
 from ptystore.lazy_array import Array, read_all
 
@@ -122,9 +122,7 @@ def _root(path: Path) -> tuple[dict[str, Any], Manifest | None]:
 class _Source:
     """Where the values come from; believed for a field once all of it has the right digest.
 
-    Neither what the source records nor the manifest's CRC32C could stand in for that: a chunk
-    ends in its own CRC32C, so that the one of a whole file tells nothing of what is in it but
-    the chunks' lengths.
+    What the source records of itself could not stand in for that: it may be damaged as well.
     """
 
     def __init__(self, path: Path, options: WriteOptions) -> None:
@@ -247,9 +245,8 @@ class _Repair:
     def _write(self, key: str, pieces: list[bytes]) -> None:
         """Put a file in its place unless it is there already."""
         data = b"".join(pieces)
-        entry = Entry(len(data), checksum(pieces))
-        # Compared byte by byte: see `_Source` for why the checksum is not enough.
-        if difference(self._path / key, entry) or (self._path / key).read_bytes() != data:
+        entry = Entry.of([data])
+        if difference(self._path / key, entry):
             self._put(key, data)
             self._rewritten.append(key)
         self._entries[key] = entry

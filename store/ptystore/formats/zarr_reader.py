@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import google_crc32c
 import numpy as np
 
 from ptystore.dataset import Storage
@@ -120,7 +119,7 @@ def read_root(path: Path) -> tuple[dict[str, Any], Entry]:
         raise IntegrityError(f"is not valid JSON: {error}", file=path, member=ROOT_KEY) from error
     if not isinstance(root, dict):
         raise IntegrityError("is not a JSON object", file=path, member=ROOT_KEY)
-    return root, Entry(len(data), google_crc32c.value(data))
+    return root, Entry.of([data])
 
 
 def _metadata(path: Path, attributes: Mapping[str, Any]) -> Metadata | None:

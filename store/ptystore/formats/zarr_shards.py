@@ -11,11 +11,9 @@ from __future__ import annotations
 import os
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-import google_crc32c
 import numpy as np
 
 from ptystore.errors import StorageError
@@ -25,7 +23,7 @@ from ptystore.formats.shard_index import IndexCache
 from ptystore.layout import Layout
 from ptystore.lazy_array import Array
 
-__all__ = ["ShardedArray", "checksum", "pack_chunks", "pack_shard", "shard_count", "shard_key"]
+__all__ = ["ShardedArray", "pack_chunks", "pack_shard", "shard_count", "shard_key"]
 
 _MISSING = (1 << 64) - 1
 
@@ -39,9 +37,10 @@ _RUN_BYTES = 1 << 20
 
 def shard_key(layout: Layout, start: int) -> str:
     """The file, in the array's folder, of the shard that starts at row `start`."""
-    at = start // layout.shard_rows
-    places = (str(at) if d == layout.axis else "0" for d in range(len(layout.shape)))
-    return ".".join(("c", *places))
+    if not layout.shape:
+        return "c"
+    after = len(layout.shape) - layout.axis - 1
+    return f"c{'.0' * layout.axis}.{start // layout.shard_rows}{'.0' * after}"
 
 
 def shard_count(layout: Layout) -> int:
@@ -69,13 +68,12 @@ def pack_chunks(layout: Layout, pieces: Iterable[bytes]) -> Iterator[bytes]:
         yield with_checksum(index.tobytes())
 
 
-@dataclass(frozen=True)
-class _Shard:
+class _Shard(NamedTuple):
     """An open shard file and where its chunks lie: (offset, length), one row a chunk."""
 
     fd: int
     size: int
-    index: Array
+    chunks: Array
 
 
 class ShardedArray(ChunkedArray):
@@ -108,11 +106,20 @@ class ShardedArray(ChunkedArray):
 
     def stored(self, chunks: Sequence[int]) -> Iterator[tuple[int, memoryview]]:
         for first, group in self._by_shard(chunks):
-            for chunk, data in self._chunk_bytes(first, group):
-                try:
-                    yield chunk, checked(data)
-                except ChunkError as error:
-                    raise self.damage(str(error), chunk, chunk + 1) from error
+            shard = self._open(first)
+            try:
+                for run in neighbours(self._spans(shard, first, group), _RUN_BYTES):
+                    begin = run[0][1]
+                    data = self._pread(shard, begin, run)
+                    for chunk, offset, length in run:
+                        at = offset - begin
+                        try:
+                            body = checked(data if len(run) == 1 else data[at : at + length])
+                        except ChunkError as error:
+                            raise self.damage(str(error), chunk, chunk + 1) from error
+                        yield chunk, body
+            finally:
+                os.close(shard.fd)
 
     def _by_shard(self, chunks: Sequence[int]) -> Iterator[tuple[int, Sequence[int]]]:
         """Ascending chunk numbers grouped by shard: (first row of the shard, its chunks)."""
@@ -123,18 +130,6 @@ class ShardedArray(ChunkedArray):
             end = bisect_left(chunks, (shard + 1) * per_shard, at)
             yield shard * self._layout.shard_rows, chunks[at:end]
             at = end
-
-    def _chunk_bytes(self, first: int, chunks: Sequence[int]) -> Iterator[tuple[int, memoryview]]:
-        """The stored bytes of some chunks of the shard that starts at row `first`."""
-        shard = self._open(first)
-        try:
-            for run in neighbours(self._spans(shard, first, chunks), _RUN_BYTES):
-                begin, end = run[0][1], run[-1][1] + run[-1][2]
-                data = self._pread(shard, begin, end - begin, run[0][0], run[-1][0] + 1)
-                for chunk, offset, length in run:
-                    yield chunk, data[offset - begin : offset - begin + length]
-        finally:
-            os.close(shard.fd)
 
     def _open(self, first: int) -> _Shard:
         key = shard_key(self._layout, first)
@@ -168,22 +163,25 @@ class ShardedArray(ChunkedArray):
             data = os.pread(fd, length, size - length) if length <= size else b""
             if len(data) < length:
                 raise ChunkError("it is too short")
-            return np.frombuffer(checked(memoryview(data)), "<u8").reshape(count, 2)
+            return np.frombuffer(checked(data), "<u8").reshape(count, 2)
         except ChunkError as error:
             reason = f"the shard's index is damaged: {error}"
             raise self.damage(reason, base, base + count) from error
 
-    def _spans(self, shard: _Shard, first: int, chunks: Sequence[int]) -> Iterator[Span]:
+    def _spans(self, shard: _Shard, first: int, chunks: Sequence[int]) -> list[Span]:
         base = first // self._layout.chunk_rows
-        places = np.asarray(chunks) - base
-        for chunk, (offset, length) in zip(chunks, shard.index[places].tolist(), strict=True):
+        places = [chunk - base for chunk in chunks]
+        spans = []
+        for chunk, (offset, length) in zip(chunks, shard.chunks[places].tolist(), strict=True):
             if offset == _MISSING:
                 raise self.damage("the chunk is missing", chunk, chunk + 1)
             if offset + length > shard.size:
                 raise self.damage("the chunk lies outside its shard", chunk, chunk + 1)
-            yield chunk, offset, length
+            spans.append((chunk, offset, length))
+        return spans
 
-    def _pread(self, shard: _Shard, offset: int, length: int, first: int, last: int) -> memoryview:
+    def _pread(self, shard: _Shard, offset: int, run: list[Span]) -> bytes:
+        length = run[-1][1] + run[-1][2] - offset
         try:
             data = os.pread(shard.fd, length, offset)
         except OSError as error:
@@ -191,13 +189,5 @@ class ShardedArray(ChunkedArray):
                 f"read failed: {error.strerror}", file=self._store, member=self._name
             ) from error
         if len(data) < length:
-            raise self.damage("the shard is truncated", first, last)
-        return memoryview(data)
-
-
-def checksum(pieces: Iterable[bytes]) -> int:
-    """The CRC32C of pieces written one after another."""
-    crc = 0
-    for piece in pieces:
-        crc = google_crc32c.extend(crc, piece)
-    return crc
+            raise self.damage("the shard is truncated", run[0][0], run[-1][0] + 1)
+        return data

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import google_crc32c
 import numpy as np
 
 from ptystore.contract import dimension_names
@@ -16,7 +15,7 @@ from ptystore.dataset import Dataset, Field
 from ptystore.errors import PtystoreError
 from ptystore.formats.adopt import Adopter
 from ptystore.formats.attributes import RootNote, metadata_to_text
-from ptystore.formats.manifest import Entry, write_manifest
+from ptystore.formats.manifest import Entry, EntrySum, write_manifest
 from ptystore.formats.publish import storage_error
 from ptystore.formats.text import utf8_from_text
 from ptystore.formats.writeback import start_writeback
@@ -39,7 +38,7 @@ def document_bytes(document: Mapping[str, Any]) -> bytes:
 
 @dataclass(frozen=True)
 class _File:
-    """A file that was written: its key in the store, length and CRC32C."""
+    """A file that was written: its key in the store, length and checksums."""
 
     key: str
     entry: Entry
@@ -139,13 +138,12 @@ class ZarrSink:
     def _write(self, key: str, pieces: Iterable[bytes]) -> _File:
         """Write a file from its pieces as they come: no shard is ever held whole."""
         path = self._folder / key
-        length = crc = 0
+        total = EntrySum()
         try:
             with self._created(path) as file:
                 for piece in pieces:
                     file.write(piece)
-                    length += len(piece)
-                    crc = google_crc32c.extend(crc, piece)
+                    total.add(piece)
                 file.flush()
                 start_writeback(file.fileno())
         except PtystoreError:
@@ -153,7 +151,7 @@ class ZarrSink:
             raise
         except OSError as error:
             raise storage_error(error, path) from error
-        return _File(key, Entry(length, crc))
+        return _File(key, total.entry)
 
     def _created(self, path: Path) -> BinaryIO:
         try:
