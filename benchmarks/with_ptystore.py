@@ -22,7 +22,7 @@ _SLAB = 2048
 _COMMAND = """
 import re
 from pathlib import Path
-from ptystore_cli.app import main
+from ptystore_cli.start import main
 try:
     main()
 finally:

@@ -44,7 +44,7 @@ def one_line(result: Result) -> str:
 def command(code: str, *words: object) -> list[str]:
     """A command line for a process of its own, after `code`."""
     program = (
-        f"import sys; sys.argv[0] = 'ptystore'; {code}\nfrom ptystore_cli.app import main; main()"
+        f"import sys; sys.argv[0] = 'ptystore'; {code}\nfrom ptystore_cli.start import main; main()"
     )
     return [sys.executable, "-c", program, *map(str, words)]
 
@@ -275,6 +275,21 @@ def test_signals_clean_up(raw: Path, tmp_path: Path, signum: int, code: int) -> 
     assert done.returncode == code, done.stderr
     assert len(done.stderr.splitlines()) == 1
     assert left(tmp_path) == set()
+
+
+def test_ctrl_c_while_the_command_is_still_loading() -> None:
+    hook = (
+        "import os, signal\n"
+        "class Finder:\n"
+        "    def find_spec(self, name, *rest):\n"
+        "        if name == 'typer': os.kill(os.getpid(), signal.SIGINT)\n"
+        "sys.meta_path.insert(0, Finder())"
+    )
+    done = subprocess.run(
+        command(hook, "--version"), capture_output=True, env=environment(), check=False
+    )
+    assert done.returncode == -signal.SIGINT  # which a shell calls 130
+    assert done.stdout == done.stderr == b""
 
 
 def test_an_encoding_that_lacks_characters(raw: Path) -> None:

@@ -16,7 +16,7 @@ __all__ = ["app", "inspect_verbs", "main", "study_verbs", "transform_verbs"]
 
 
 def main() -> None:
-    """The console script."""
+    """Run the verb that the command line asks for."""
     prepare_process()
     with told_if_stopped():
         keep_freed_memory()
