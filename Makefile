@@ -44,8 +44,8 @@ bench: $(VENV)/.installed-test  ## ptystore beside its peers; renews the table i
 bench-quick: $(VENV)/.installed-test  ## every benchmark once on tiny data: that none of them rots
 	$(BIN)/python -m benchmarks --dir "$(BENCH_DIR)-quick" --quick $(BENCH_ARGS)
 
-bench-layout: $(VENV)/.installed-test  ## chunk and shard sizes for frames of several sizes
-	$(BIN)/python -m benchmarks.layout_tuning --dir "$(BENCH_DIR)" $(BENCH_ARGS)
+bench-layout: $(VENV)/.installed-test  ## chunk and shard sizes; renews benchmarks/layouts.md
+	$(BIN)/python -m benchmarks.layout_tuning --dir "$(BENCH_DIR)" --keep $(BENCH_ARGS)
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

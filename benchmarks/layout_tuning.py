@@ -31,6 +31,12 @@ _WIDTHS = (64, 128, 256, 512, 1024)
 _DTYPES = ("uint16", "float32", "complex64")
 _CHUNKS_KIB = (8, 16, 32, 64, 128)
 _SHARDS_MIB = (4, 16, 64)
+_KEPT = ROOT / "benchmarks" / "layouts.md"
+_TITLE = """# Chunk and shard sizes
+Written by `make bench-layout`: arrays of about 128 MB, at least 64 frames; medians of 3 writes and
+reads and of 30 batches. What was concluded is in [README.md](README.md).
+
+"""
 _HEAD: report.Row = (
     "frame",
     "dtype",
@@ -171,7 +177,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     (base / "layouts.json").write_text(
         json.dumps({"machine": described, "layouts": results}, indent=1), "utf-8"
     )
-    print(f"{machine.sentence(described)}\n\n{report.markdown(rows, _HEAD)}")
+    table = f"{machine.sentence(described)}\n\n{report.markdown(rows, _HEAD)}\n"
+    print(table, end="")
+    if options.keep:
+        _KEPT.write_text(f"{_TITLE}{table}", "utf-8")
 
 
 def _row(cut: Cut, found: dict[str, Any]) -> report.Row:
@@ -195,6 +204,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--quick", action="store_true", help="some layouts of 64×64 frames, one round"
     )
+    parser.add_argument("--keep", action="store_true", help="renew benchmarks/layouts.md")
     parser.add_argument("--in-process", action="store_true", help="no processes: only a check")
     parser.add_argument("--dir", metavar="DIR", help="cache and results (BENCH_DIR)")
     return parser

@@ -1,4 +1,4 @@
-"""`run_in_order`: order, the bound on what is in flight, and failures."""
+"""`run_in_order`: order, the bound on what is in flight, and failures; `Budget`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from ptystore.execute import run_in_order
+from ptystore.execute import Budget, run_in_order
 
 
 class Watched:
@@ -109,3 +109,23 @@ def test_a_caller_that_stops_early_leaves_nothing_running() -> None:
 def test_no_tasks() -> None:
     with ThreadPoolExecutor(1) as pool:
         assert list(run_in_order([], pool, 2)) == []
+
+
+def test_a_budget_makes_the_reader_wait_for_the_workers() -> None:
+    budget = Budget(10)
+    budget.wait_for(99)  # nobody holds anything: waiting would be for ever
+    budget.hold(8)
+    budget.wait_for(2)
+    passed = threading.Event()
+
+    def read() -> None:
+        budget.wait_for(5)
+        passed.set()
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    budget.release(2)
+    assert not passed.wait(0.05)
+    budget.release(1)
+    assert passed.wait(10)
+    reader.join()

@@ -10,16 +10,19 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ptystore.layout import SHARD_BYTES
 from scans import spawned
 
 MIB = 1 << 20
 LIMIT = 400 * MIB
-# How many shards are at their largest at once is a matter of timing: with two workers at most
-# one that is being read, one that waits and two under way. A scan whose frames all stayed in
-# memory would grow by far more: by three quarters of the large one.
-ROOM = 3 * SHARD_BYTES
+FLAT = 1.15
+# Of a small scan the few shards rarely are all at their largest at once; growth with the
+# number of frames would still show as four times as much.
+NEARLY_FLAT = 1.25
 FRAME = 64 * 64 * 2
+
+# What is freed goes back at once: the peak is what is in use, not what glibc keeps for later,
+# which is a matter of timing.
+GIVEN_BACK = {"MALLOC_MMAP_THRESHOLD_": str(128 << 10), "MALLOC_TRIM_THRESHOLD_": str(128 << 10)}
 
 # One verb after another in processes of their own; each prints its peak.
 WORK = """
@@ -74,7 +77,7 @@ def peaks(folder: Path, nbytes: int, steps: list[tuple[str, str, str]]) -> dict[
         raw_scan(folder / name, nbytes, deflated="deflated" in name, last="last" in name)
     found = {}
     for verb, source, target in steps:
-        made = spawned(WORK, verb, folder / source, folder / target)
+        made = spawned(WORK, verb, folder / source, folder / target, env=GIVEN_BACK)
         found[f"{verb} {source} {target}"] = json.loads(made)
     return found
 
@@ -97,11 +100,11 @@ FUSED = [
 ]
 
 
-def assert_flat(small: dict[str, Any], large: dict[str, Any]) -> None:
+def assert_flat(small: dict[str, Any], large: dict[str, Any], flat: float) -> None:
     shown = {name: (small[name] // MIB, large[name] // MIB) for name in large}
     too_high = {name: one for name, one in shown.items() if large[name] >= LIMIT}
     assert not too_high, f"peaks (MiB) of a quarter and the whole: {shown}"
-    growing = {name: one for name, one in shown.items() if large[name] > small[name] + ROOM}
+    growing = {name: one for name, one in shown.items() if large[name] > flat * small[name]}
     assert not growing, f"peaks (MiB) of a quarter and the whole: {shown}"
 
 
@@ -110,11 +113,11 @@ def test_the_peak_does_not_grow_with_the_number_of_frames(
     tmp_path: Path, steps: list[tuple[str, str, str]]
 ) -> None:
     small = peaks(tmp_path / "small", 32 * MIB, steps)
-    assert_flat(small, peaks(tmp_path / "large", 128 * MIB, steps))
+    assert_flat(small, peaks(tmp_path / "large", 128 * MIB, steps), NEARLY_FLAT)
 
 
 @pytest.mark.full
 @pytest.mark.parametrize("steps", [CHAIN + FUSED, LAST], ids=["chain", "frames last"])
 def test_the_peak_for_a_gigabyte(tmp_path: Path, steps: list[tuple[str, str, str]]) -> None:
     small = peaks(tmp_path / "small", 256 * MIB, steps)
-    assert_flat(small, peaks(tmp_path / "large", 1024 * MIB, steps))
+    assert_flat(small, peaks(tmp_path / "large", 1024 * MIB, steps), FLAT)

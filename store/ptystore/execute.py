@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future
+from threading import Condition
 from typing import TypeVar
 
-__all__ = ["run_in_order"]
+__all__ = ["Budget", "run_in_order"]
 
 Result = TypeVar("Result")
 
@@ -35,3 +36,32 @@ def run_in_order(
         for future in pending:
             if not future.cancelled():
                 future.exception()
+
+
+class Budget:
+    """How many bytes a thread that reads forwards may be ahead of the workers that use them.
+
+    Without it the number of tasks alone is bounded, and how much of them is in memory at once
+    is a matter of timing.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._held = 0
+        self._changed = Condition()
+
+    def wait_for(self, nbytes: int) -> None:
+        """Wait until `nbytes` fit beside what workers hold, or they hold nothing."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._held or self._held + nbytes <= self._limit)
+
+    def hold(self, nbytes: int) -> None:
+        """A task with so many bytes is given to the workers."""
+        with self._changed:
+            self._held += nbytes
+
+    def release(self, nbytes: int) -> None:
+        """A worker needs so many of its bytes no longer."""
+        with self._changed:
+            self._held -= nbytes
+            self._changed.notify()

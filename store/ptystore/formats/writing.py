@@ -20,7 +20,7 @@ import numpy as np
 from ptystore.content_digest import FieldDigest, leaf_hashes
 from ptystore.dataset import Dataset, Field
 from ptystore.errors import InputError, PtystoreError
-from ptystore.execute import run_in_order
+from ptystore.execute import Budget, run_in_order
 from ptystore.layout import Layout, plan
 from ptystore.lazy_array import Array
 
@@ -45,6 +45,10 @@ _BASE_BYTES = 170 << 20
 
 #: What a write may use beside the global arrays, by default.
 DEFAULT_MAX_MEMORY = 400 << 20
+
+# How much of a source that only goes forwards may be in memory, being read or used: half a
+# shard beside a whole one, or one block for each of two workers and one that is being read.
+_SHARDS_AHEAD, _BLOCKS_AHEAD = 1.5, 3
 
 
 class Sink(Protocol[Encoded]):
@@ -183,16 +187,35 @@ def _tasks(
             if shards:
                 field.array.prepare(scratch)
             adopt = sink.adopter(field, layout) if shards else None
+            ahead = _budget(layout) if field.array.sequential else None
             for start, stop in shards:
-                blocks = layout.blocks(start, stop)
                 if adopt is not None and field.digest is not None:
                     yield partial(_adopted, adopt, field, layout, start, stop)
                     continue
-                begun = deque(field.array.begin(a, b) for a, b in blocks)
-                task = _Shard(dataset.file, sink, field, layout, adopt)
+                begun = _begun(field, layout, start, stop, ahead)
+                task = _Shard(dataset.file, sink, field, layout, adopt, ahead)
                 yield partial(task.run, start, begun, stop == layout.rows)
         except PtystoreError as error:
             raise error.located(file=dataset.file, member=field.name) from error.__cause__
+
+
+def _budget(layout: Layout) -> Budget:
+    block = layout.block_rows * layout.row_bytes
+    return Budget(max(int(_SHARDS_AHEAD * layout.shard_bytes), _BLOCKS_AHEAD * block))
+
+
+def _begun(
+    field: Field, layout: Layout, start: int, stop: int, ahead: Budget | None
+) -> deque[Callable[[], Array]]:
+    """The blocks of a shard with all done that must be done in order: reading forwards."""
+    begun: deque[Callable[[], Array]] = deque()
+    for a, b in layout.blocks(start, stop):
+        if ahead is not None:
+            ahead.wait_for((b - start) * layout.row_bytes)
+        begun.append(field.array.begin(a, b))
+    if ahead is not None:
+        ahead.hold((stop - start) * layout.row_bytes)
+    return begun
 
 
 def _adopted(
@@ -214,6 +237,7 @@ class _Shard(Generic[Encoded]):
     field: Field
     layout: Layout
     adopt: Callable[[int], Encoded] | None
+    ahead: Budget | None
 
     def run(self, start: int, begun: deque[Callable[[], Array]], last: bool) -> _Part[Encoded]:
         """Compute, hash and encode the shard at row `start` from its begun blocks."""
@@ -229,6 +253,10 @@ class _Shard(Generic[Encoded]):
                 encoded = self.sink.encode(self.field, self.layout, start, blocks)
         except PtystoreError as error:
             raise error.located(file=self.file, member=self.field.name) from error.__cause__
+        finally:
+            if self.ahead is not None:
+                rows = min(self.layout.shard_rows, self.layout.rows - start)
+                self.ahead.release(rows * self.layout.row_bytes - sum(sizes))
         return _Part(self.field, self.layout, encoded, tuple(leaves), sum(sizes), last)
 
     def _blocks(
@@ -241,5 +269,7 @@ class _Shard(Generic[Encoded]):
             rows_first = np.moveaxis(block, axis, 0) if shape else block.reshape(1)
             rows_first = np.ascontiguousarray(rows_first)
             leaves.append(leaf_hashes(rows_first))
-            sizes.append(rows_first.nbytes)
             yield rows_first
+            sizes.append(rows_first.nbytes)
+            if self.ahead is not None:
+                self.ahead.release(rows_first.nbytes)
