@@ -24,6 +24,7 @@ from ptystore.formats.npy_header import npy_header_bytes
 from ptystore.formats.npz_comment import Notes, write_comment
 from ptystore.formats.publish import storage_error
 from ptystore.formats.writable import METADATA_MEMBER
+from ptystore.formats.writeback import start_writeback
 from ptystore.layout import SHARD_BYTES, Layout, plan
 from ptystore.lazy_array import Array
 from ptystore.metadata import Metadata
@@ -91,6 +92,8 @@ class NpzSink:
         self._deflate = compression == "deflate"
         self._level = level
         self._entries: list[_Entry] = []
+        # How far the kernel was asked to write to the disk.
+        self._begun_to = 0
         try:
             self._file: BinaryIO = open(path, "xb")  # noqa: SIM115 - closed by `close` or `abandon`
         except OSError as error:
@@ -127,6 +130,10 @@ class NpzSink:
 
     def accept(self, field: Field, encoded: _Piece) -> None:
         self._append(encoded)
+        written = self._file.tell()
+        if written - self._begun_to >= SHARD_BYTES:
+            start_writeback(self._file.fileno())
+            self._begun_to = written
 
     def finish(self, field: Field, digest: str) -> None:
         self._close_member()
