@@ -179,7 +179,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     table = f"{machine.sentence(described)}\n\n{report.markdown(rows, _HEAD)}\n"
     print(table, end="")
-    if options.keep:
+    if options.keep and not options.quick:
         _KEPT.write_text(f"{_TITLE}{table}", "utf-8")
 
 

@@ -138,7 +138,7 @@ def export(
             min=0,
             max=9,
             metavar="0..9",
-            help="Of deflate: up to 3 quick (isal), from 4 on a little smaller and far slower "
+            help="Of deflate: up to 3 quick (isal), from 4 on smaller and far slower "
             "(zlib). By default 3 for integers, 2 for floating point.",
         ),
     ] = None,

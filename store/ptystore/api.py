@@ -106,7 +106,7 @@ def write(
     their number, by default one a core. `progress` is called with the uncompressed bytes
     finished since its last call, `warn` with each line that a user should see; the lines
     are in the report too. `compression` is that of an `.npz`; the `level` of its deflate is
-    0 to 3 (isal, quick) or 4 to 9 (zlib, a few percent smaller, far slower), by default 3 for
+    0 to 3 (isal, quick) or 4 to 9 (zlib, smaller and far slower), by default 3 for
     integers and 2 for floating point.
 
     Raises `DestinationError` before anything is read; `InputError`, `IntegrityError`,

@@ -213,6 +213,8 @@ def test_a_level_that_makes_no_sense(tmp_path: Path, level: int, compression: An
     dataset = ptystore.dataset_of(scan())
     with pytest.raises(ParameterError, match="level"):
         ptystore.write(dataset, tmp_path / "a.npz", level=level, compression=compression)
+    with pytest.raises(ParameterError, match="level"):
+        ptystore.write(dataset, tmp_path / "a.zarr", level=3)
     assert not any(tmp_path.iterdir())
 
 

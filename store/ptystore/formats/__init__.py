@@ -73,7 +73,7 @@ class WriteOptions:
     """How to write: whether to replace, with how many workers in how much memory.
 
     `compression` and `level` are for `.npz`. Raises `ParameterError` for a level that there
-    is not, or that nothing would use.
+    is not, or one of what is stored uncompressed.
     """
 
     overwrite: bool = False
@@ -237,6 +237,8 @@ def write_dataset(
     options = options or WriteOptions()
     began = time.monotonic()
     kind = kind_of_destination(path)
+    if options.level is not None and kind != "npz":
+        raise ParameterError("a level is for the deflate of an .npz", file=path)
     stored, virtual = separate(materialized(dataset) if kind == "npz" else dataset)
     _check(stored, path, options)
     warnings: list[str] = []

@@ -48,7 +48,7 @@ class Adopter:
             return None
 
     def take(self, layout: Layout, start: int) -> tuple[str, Entry]:
-        """Link or copy the shard at row `start`; its key in the new store, length and checksum.
+        """Link or copy the shard at row `start`; its key in the new store, length and checksums.
 
         Raises `IntegrityError` naming the frames where the file is not the one that the
         source's manifest describes.

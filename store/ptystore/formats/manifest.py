@@ -191,10 +191,10 @@ def _entries(document: Any) -> dict[str, Entry]:
                 type(length) is int and 0 <= length < 2**63
             ):
                 if not all(re.fullmatch("[0-9a-f]{8}", crc) for crc in (crc32c, crc32)):
-                    raise ValueError(f"{key}: a checksum is not eight hex digits")
+                    raise ValueError(f"{key:.200}: a checksum is not eight hex digits")
                 entries[key] = Entry(length, int(crc32c, 16), int(crc32, 16))
             case _:
-                raise ValueError(f"{key}: expected [length, CRC32C, CRC-32]")
+                raise ValueError(f"{key:.200}: expected [length, CRC32C, CRC-32]")
     return entries
 
 

@@ -46,10 +46,6 @@ _BASE_BYTES = 170 << 20
 #: What a write may use beside the global arrays, by default.
 DEFAULT_MAX_MEMORY = 400 << 20
 
-# How much of a source that only goes forwards may be in memory, being read or used: half a
-# shard beside a whole one, or one block for each of two workers and one that is being read.
-_SHARDS_AHEAD, _BLOCKS_AHEAD = 1.5, 3
-
 
 class Sink(Protocol[Encoded]):
     """Where a format's values go. `encode` runs in workers, the rest in the caller's thread."""
@@ -151,7 +147,7 @@ def write_fields(
     """Move every field of `dataset` into `sink`; returns the digest of each by name."""
     digests: dict[str, str] = {}
     digest: FieldDigest | None = None
-    for part in run_in_order(_tasks(dataset, sink, scratch), executor, in_flight):
+    for part in run_in_order(_tasks(dataset, sink, scratch, in_flight), executor, in_flight):
         field = part.field
         try:
             if digest is None:
@@ -176,7 +172,7 @@ def write_fields(
 
 
 def _tasks(
-    dataset: Dataset, sink: Sink[Encoded], scratch: Path | None
+    dataset: Dataset, sink: Sink[Encoded], scratch: Path | None, in_flight: int
 ) -> Iterator[Callable[[], _Part[Encoded]]]:
     for field in dataset.values():
         layout = sink.layout(field)
@@ -187,7 +183,7 @@ def _tasks(
             if shards:
                 field.array.prepare(scratch)
             adopt = sink.adopter(field, layout) if shards else None
-            ahead = _budget(layout) if field.array.sequential else None
+            ahead = _budget(layout, in_flight) if field.array.sequential else None
             for start, stop in shards:
                 if adopt is not None and field.digest is not None:
                     yield partial(_adopted, adopt, field, layout, start, stop)
@@ -199,9 +195,13 @@ def _tasks(
             raise error.located(file=dataset.file, member=field.name) from error.__cause__
 
 
-def _budget(layout: Layout) -> Budget:
+def _budget(layout: Layout, in_flight: int) -> Budget:
+    """What of a field that is only read forwards may be in memory, counted as it is written.
+
+    Shards under way are half used on average; each needs one block in any case.
+    """
     block = layout.block_rows * layout.row_bytes
-    return Budget(max(int(_SHARDS_AHEAD * layout.shard_bytes), _BLOCKS_AHEAD * block))
+    return Budget(in_flight * max(layout.shard_bytes // 2, block))
 
 
 def _begun(
@@ -271,5 +271,6 @@ class _Shard(Generic[Encoded]):
             leaves.append(leaf_hashes(rows_first))
             yield rows_first
             sizes.append(rows_first.nbytes)
+            del block, rows_first
             if self.ahead is not None:
-                self.ahead.release(rows_first.nbytes)
+                self.ahead.release(sizes[-1])
