@@ -15,7 +15,7 @@ from threading import Lock
 from time import perf_counter
 from typing import Any
 
-__all__ = ["NotThereYet", "Run", "Timed", "measure"]
+__all__ = ["NotThereYet", "Run", "Timed", "measure", "peak_bytes"]
 
 #: What is timed. It may answer with notes: `seconds` in place of the whole call's,
 #: `stored_bytes` written, `result_bytes` of the array that the caller asked for.
@@ -77,11 +77,11 @@ def measure(function: str, arguments: dict[str, Any], run: Run) -> dict[str, Any
         began = perf_counter()
         notes = timed()
         seconds = perf_counter() - began
-    report = {"seconds": seconds, "sync_seconds": clock.seconds, "peak_bytes": _peak_bytes()}
+    report = {"seconds": seconds, "sync_seconds": clock.seconds, "peak_bytes": peak_bytes()}
     return report | (notes or {})
 
 
-def _peak_bytes() -> int:
+def peak_bytes() -> int:
     """The largest resident memory of this process since it was started (Linux: VmHWM)."""
     # Not getrusage: what it tells is inherited from the parent that started this process.
     status = Path("/proc/self/status").read_text("ascii", "replace")

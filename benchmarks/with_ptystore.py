@@ -15,19 +15,18 @@ import numpy as np
 
 import ptystore
 from benchmarks.batches import timed_batches
+from benchmarks.rounds import ROOT
 from benchmarks.timing import NotThereYet, Run, Timed
 
 _SLAB = 2048
 # The command line's own entry, and its peak memory as the last word that is printed.
 _COMMAND = """
-import re
-from pathlib import Path
+from benchmarks.timing import peak_bytes
 from ptystore_cli.start import main
 try:
     main()
 finally:
-    status = Path("/proc/self/status").read_text("ascii", "replace")
-    print(int(re.search(r"VmHWM:\\s+(\\d+) kB", status)[1]) * 1024)
+    print(peak_bytes())
 """
 _STEPS: dict[str, Callable[[Any], Any]] = {
     "ingest": ptystore.ingest,
@@ -106,7 +105,7 @@ def commands(run: Run, lines: Sequence[str]) -> Timed:
         for line in lines:
             words = [word.format_map(places) for word in line.split()]
             done = subprocess.run(
-                [sys.executable, "-c", _COMMAND, *words], check=True, capture_output=True
+                [sys.executable, "-c", _COMMAND, *words], cwd=ROOT, check=True, capture_output=True
             )
             largest = max(largest, int(done.stdout.split()[-1]))
         return {"peak_bytes": largest}

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
-
-from ptystore import layout
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -58,11 +55,3 @@ def reference_patched(data_dir: Path) -> Path:
 def run1084(data_dir: Path) -> Path:
     """A published reconstruction: probe, object and 1,087 positions, no frames."""
     return _reference(data_dir, "run1084.npz")
-
-
-@pytest.fixture(scope="module")
-def chunks_of_16_kib() -> Iterator[None]:
-    """Smaller chunks than by default, for modules that count out what lies in which."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(layout.plan.__kwdefaults__, "chunk_bytes", 16 << 10)
-        yield

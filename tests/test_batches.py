@@ -24,9 +24,6 @@ from ptystore.dataset import Storage
 from ptystore.lazy_array import Array, Indices, MemoryArray
 from scans import assert_same, bytes_read, chunk_places, flip, forked, put, spawned, values
 
-# Frames and chunks are counted out for chunks of 16 KiB.
-pytestmark = pytest.mark.usefixtures("chunks_of_16_kib")
-
 SHUFFLES = ("none", "blocks", "full")
 Batch = dict[str, Array]
 

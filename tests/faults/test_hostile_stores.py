@@ -20,9 +20,6 @@ import ptystore
 from faults.outcomes import content, in_child, small_scan, wait
 from ptystore.errors import InputError, IntegrityError, PtystoreError
 
-# Frames and chunks are counted out for chunks of 16 KiB.
-pytestmark = pytest.mark.usefixtures("chunks_of_16_kib")
-
 ROOT, MANIFEST = "zarr.json", "ptystore-manifest.json"
 MEMORY = 512 << 20
 HUGE = [2**59, 6, 10]

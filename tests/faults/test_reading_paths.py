@@ -12,9 +12,6 @@ import ptystore
 import scans
 from ptystore.errors import IntegrityError
 
-# Frames and chunks are counted out for chunks of 16 KiB.
-pytestmark = pytest.mark.usefixtures("chunks_of_16_kib")
-
 WAYS: dict[str, Callable[[ptystore.Dataset, Path], object]] = {
     "values": lambda scan, out: scan["diff3d"].values(),
     "read": lambda scan, out: scan["diff3d"].array.read(120, 150),

@@ -36,9 +36,6 @@ from scans import (
     values,
 )
 
-# Frames and chunks are counted out for chunks of 16 KiB.
-pytestmark = pytest.mark.usefixtures("chunks_of_16_kib")
-
 
 @dataclass(frozen=True)
 class Format:

@@ -28,9 +28,6 @@ from scans import (
     values,
 )
 
-# Frames and chunks are counted out for chunks of 16 KiB.
-pytestmark = pytest.mark.usefixtures("chunks_of_16_kib")
-
 FRAMES = values("u2", (700, 40, 41))  # chunks of 4 frames
 
 

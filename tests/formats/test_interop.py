@@ -19,9 +19,6 @@ import ptystore
 from ptystore import InputError
 from scans import DTYPES, Array, assert_same, chunk_places, document, put, scan, values
 
-# Frames and chunks are counted out for chunks of 16 KiB.
-pytestmark = pytest.mark.usefixtures("chunks_of_16_kib")
-
 # fields that another library would take for something else: dimensions and coordinates
 CLASHING = ("x", "y", "kx", "scan", "mode", "note_0", "diff3d_0", "object_y")
 

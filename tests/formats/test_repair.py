@@ -18,9 +18,6 @@ from faults.calls import FaultAt, watched
 from faults.outcomes import command, in_child, litter, wait
 from ptystore.errors import DestinationError, InputError, IntegrityError
 
-# Frames and chunks are counted out for chunks of 16 KiB.
-pytestmark = pytest.mark.usefixtures("chunks_of_16_kib")
-
 FRAMES = 3000
 MANIFEST = "ptystore-manifest.json"
 

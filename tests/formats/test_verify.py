@@ -14,9 +14,6 @@ import scans
 from ptystore.errors import InputError, InputMissingError
 from ptystore.formats.findings import Finding, merged
 
-# Frames and chunks are counted out for chunks of 16 KiB.
-pytestmark = pytest.mark.usefixtures("chunks_of_16_kib")
-
 FRAMES = 3000
 
 

@@ -15,9 +15,6 @@ import ptystore
 from ptystore import InputError, InputMissingError, IntegrityError, Metadata
 from scans import assert_same, chunk_places, document, flip, overwrite, pickled, put, scan, values
 
-# Frames and chunks are counted out for chunks of 16 KiB.
-pytestmark = pytest.mark.usefixtures("chunks_of_16_kib")
-
 FRAMES = values("u2", (5000, 40, 41))  # 3,280 bytes: chunks of 4 frames, shards of 4096
 
 

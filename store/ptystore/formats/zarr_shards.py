@@ -109,17 +109,19 @@ class ShardedArray(ChunkedArray):
             shard = self._open(first)
             try:
                 for run in neighbours(self._spans(shard, first, group), _RUN_BYTES):
-                    begin = run[0][1]
-                    data = self._pread(shard, begin, run)
+                    data = self._pread(shard, run)
                     for chunk, offset, length in run:
-                        at = offset - begin
-                        try:
-                            body = checked(data if len(run) == 1 else data[at : at + length])
-                        except ChunkError as error:
-                            raise self.damage(str(error), chunk, chunk + 1) from error
-                        yield chunk, body
+                        at = offset - run[0][1]
+                        piece = data if len(run) == 1 else data[at : at + length]
+                        yield chunk, self._checked(chunk, piece)
             finally:
                 os.close(shard.fd)
+
+    def _checked(self, chunk: int, data: bytes) -> memoryview:
+        try:
+            return checked(data)
+        except ChunkError as error:
+            raise self.damage(str(error), chunk, chunk + 1) from error
 
     def _by_shard(self, chunks: Sequence[int]) -> Iterator[tuple[int, Sequence[int]]]:
         """Ascending chunk numbers grouped by shard: (first row of the shard, its chunks)."""
@@ -180,7 +182,8 @@ class ShardedArray(ChunkedArray):
             spans.append((chunk, offset, length))
         return spans
 
-    def _pread(self, shard: _Shard, offset: int, run: list[Span]) -> bytes:
+    def _pread(self, shard: _Shard, run: list[Span]) -> bytes:
+        offset = run[0][1]
         length = run[-1][1] + run[-1][2] - offset
         try:
             data = os.pread(shard.fd, length, offset)
