@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 
 import ptystore
-from ptystore.forward import intensities
-from ptystore.phantom import focused_probe, jittered_raster, siemens_star
+from ptystore.physics.forward import intensities
+from ptystore.physics.phantom import focused_probe, jittered_raster, siemens_star
 
 __all__ = ["FRAMES", "folder_for", "forget_stores", "prepare", "simulate", "warm"]
 

@@ -25,7 +25,7 @@ from benchmarks.batches import BATCH, timed_batches
 from benchmarks.case import Operation
 from benchmarks.rounds import ROOT, in_own_process, in_this_process
 from benchmarks.timing import Run, Timed
-from ptystore import layout
+from ptystore.model import layout
 
 _WIDTHS = (64, 128, 256, 512, 1024)
 _DTYPES = ("uint16", "float32", "complex64")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ptystore.formats import publish
+from ptystore.transfer import publish
 
 OLD, NEW = b"old" * 1000, b"new" * 1000
 INNER = ("zarr.json", "diffraction/zarr.json", "diffraction/c/0")

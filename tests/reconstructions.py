@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 import ptystore
 from ptystore import Dataset, Metadata
-from ptystore.phantom import focused_probe, siemens_star, uniform_positions
+from ptystore.physics.phantom import focused_probe, siemens_star, uniform_positions
 
 Array = npt.NDArray[Any]
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ptystore import run_study
-from ptystore.study import StudyReport
+from ptystore.study.run import StudyReport
 from reconstructions import reconstruction
 
 

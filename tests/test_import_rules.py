@@ -18,49 +18,51 @@ LIBRARY = ROOT / "store" / "ptystore"
 CLI = ROOT / "cli" / "ptystore_cli"
 FRONT_DOOR = "__init__"
 
-# Lowest first. A unit is a module of `ptystore` or one of its packages; it may import the units of
-# any lower row. Within a row, `free` units may import each other, the others never do.
-LAYERS: list[tuple[str, set[str]]] = [
-    ("free", {"errors", "version"}),
-    ("free", {"strict_json", "contract", "metadata", "layout", "roles", "process_lock"}),
-    ("free", {"phantom", "forward", "spacing"}),
-    (
-        "free",
-        {
-            "lazy_array",
-            "buffered_array",
-            "indexing",
-            "dataset",
-            "content_digest",
-            "positions",
-            "patch_windows",
-            "conversions",
-            "recipes",
-            "epoch_order",
-            "batches",
-            "to_xarray",
-            "xarray_array",
-        },
-    ),
-    ("free", {"execute"}),
-    ("apart", {"formats", "transforms", "overlap", "problems"}),
-    ("free", {"api"}),
-    ("free", {"study", "study_hub", "study_plan", "study_report"}),
-    ("apart", {"torch", "demo_scan"}),
-    ("apart", {FRONT_DOOR}),
+# Lowest first. A wing is a folder of `ptystore`, or a module that lies beside them. A wing imports
+# itself and the wings of lower rows, never another of its own row.
+LAYERS: list[set[str]] = [
+    {"errors", "version"},
+    {"pools"},
+    {"model", "physics"},
+    {"compute", "storage"},
+    {"transfer", "loading"},
+    {"formats", "transforms", "survey"},
+    {"api"},
+    {"study"},
+    {"torch"},  # the name by which users import loading/torch.py
+    {FRONT_DOOR},
 ]
-LAYER_OF = {unit: level for level, (_, units) in enumerate(LAYERS) for unit in units}
+LAYER_OF = {wing: level for level, wings in enumerate(LAYERS) for wing in wings}
+
+# Folders of `formats` that know nothing of each other.
+FORMAT_FOLDERS = {"npz", "zarr", "hdf5"}
+
+# A method of the model that hands over to a higher wing, which is imported when it is called.
+DOORS = {
+    ("ptystore.model.dataset", "ptystore.loading.batches"),
+    ("ptystore.model.dataset", "ptystore.loading.to_xarray"),
+}
 
 # A dependency named here is imported by these files alone ("/" at the end: by all in that folder).
 OWNERS = {
-    "zarr": {"store/ptystore/formats/zarr_store.py"},
-    "h5py": {"store/ptystore/formats/hdf5_store.py"},
-    "hdf5plugin": {"store/ptystore/formats/hdf5_store.py"},
+    "zarr": {"store/ptystore/formats/zarr/"},
+    "h5py": {"store/ptystore/formats/hdf5/"},
+    "hdf5plugin": {"store/ptystore/formats/hdf5/"},
     "numcodecs": {"store/ptystore/formats/chunk_codec.py"},
     "google_crc32c": {"store/ptystore/formats/"},
+    "isal": {"store/ptystore/formats/"},
+    "blake3": {"store/ptystore/model/content_digest.py"},
+    "dask": {"store/ptystore/pools/", "store/ptystore/loading/to_xarray.py"},
+    # The model names the type of what its door gives.
+    "xarray": {"store/ptystore/loading/", "store/ptystore/model/dataset.py"},
+    "torch": {"store/ptystore/loading/torch.py"},
     "typer": {"cli/ptystore_cli/"},
     "rich": {"cli/ptystore_cli/"},
 }
+
+# Threads and processes are made here alone.
+POOL_MAKERS = {"ThreadPoolExecutor", "ProcessPoolExecutor", "Thread", "Pool", "Process"}
+POOLS = "store/ptystore/pools/"
 
 # What can run code hidden in data, and a compiler that the design does without.
 BANNED_MODULES = {
@@ -76,11 +78,7 @@ BANNED_MODULES = {
 BANNED_CALLS = {"eval", "exec", "compile", "__import__"}
 
 # The tables of lazy names: only there may the name of an imported module be computed.
-COMPUTED_IMPORTS = {
-    "store/ptystore/__init__.py",
-    "store/ptystore/formats/__init__.py",
-    "store/ptystore/transforms/__init__.py",
-}
+COMPUTED_IMPORTS = {"store/ptystore/__init__.py"}
 
 HEAVY = ["zarr", "h5py", "hdf5plugin", "numcodecs", "scipy", "numpy", "typer", "rich"]
 MAX_LINES = 400
@@ -100,12 +98,12 @@ class Source:
         return self.module if is_package else self.module.rpartition(".")[0]
 
     @property
-    def unit(self) -> str:
-        return _unit(self.module)
+    def wing(self) -> str:
+        return _wing(self.module)
 
 
-def _unit(module: str) -> str:
-    """`ptystore.formats.publish` → `formats`; the package itself is the front door."""
+def _wing(module: str) -> str:
+    """`ptystore.formats.npz.reader` → `formats`; the package itself is the front door."""
     parts = module.split(".")
     return parts[1] if len(parts) > 1 else FRONT_DOOR
 
@@ -165,31 +163,90 @@ def test_there_is_something_to_check() -> None:
         assert path.is_file(), f"{path.relative_to(ROOT)} is missing"
 
 
-def test_every_module_has_a_layer() -> None:
+def test_every_module_is_in_one_wing() -> None:
+    listed = [wing for wings in LAYERS for wing in wings]
+    assert len(listed) == len(set(listed)), "a wing stands in two rows of LAYERS"
+    found = {source.wing for source in LIBRARY_SOURCES}
+    _complain([f"`{wing}` is in no row of LAYERS" for wing in found - set(listed)])
+    _complain([f"`{wing}` of LAYERS is not there" for wing in set(listed) - found])
+
+
+def _library_imports(source: Source) -> Iterator[tuple[int, str]]:
+    """Line and name of the modules of `ptystore` that a file imports, doors left out."""
+    for line, name in _imports(source):
+        if name.partition(".")[0] == "ptystore" and (source.module, name) not in DOORS:
+            yield line, name
+
+
+def test_wings_import_lower_wings_only() -> None:
+    problems = []
+    for source in LIBRARY_SOURCES:
+        problems += [
+            f"{source.path}:{line}: the library imports the command line"
+            for line, name in _imports(source)
+            if name.partition(".")[0] == "ptystore_cli"
+        ]
+        for line, name in _library_imports(source):
+            wing = _wing(name)
+            if wing != source.wing and LAYER_OF[wing] >= LAYER_OF[source.wing]:
+                problems.append(
+                    f"{source.path}:{line}: `{source.wing}` may not import `{wing}` ({name})"
+                )
+    _complain(problems)
+
+
+def test_doors_are_used() -> None:
+    used = {(source.module, name) for source in LIBRARY_SOURCES for _, name in _imports(source)}
+    _complain([f"no such door: {door}" for door in DOORS - used])
+
+
+def test_formats_do_not_import_each_other() -> None:
+    def folder(module: str) -> str | None:
+        parts = module.split(".")
+        inside = parts[1:2] == ["formats"] and len(parts) > 2 and parts[2] in FORMAT_FOLDERS
+        return parts[2] if inside else None
+
     _complain(
         [
-            f"{source.path}: `{source.unit}` is in no layer; add it to LAYERS in this file"
+            f"{source.path}:{line}: {folder(source.module)} imports {name}"
             for source in LIBRARY_SOURCES
-            if source.unit not in LAYER_OF
+            for line, name in _library_imports(source)
+            if folder(source.module) and folder(name) not in (None, folder(source.module))
         ]
     )
 
 
-def test_library_imports_downwards() -> None:
+def test_no_circles() -> None:
+    """No module reaches itself by imports, those inside functions included."""
+    edges = {
+        source.module: {name for _, name in _library_imports(source)} - {source.module}
+        for source in LIBRARY_SOURCES
+        if source.module != "ptystore"
+    }
     problems = []
-    for source in LIBRARY_SOURCES:
-        for line, name in _imports(source):
-            top = name.partition(".")[0]
-            where = f"{source.path}:{line}: "
-            if top == "ptystore_cli":
-                problems.append(where + "the library imports the command line")
-            if top != "ptystore" or _unit(name) == source.unit:
-                continue
-            own, other = LAYER_OF.get(source.unit), LAYER_OF.get(_unit(name))
-            if own is None or other is None:
-                problems.append(where + f"{name}: not in LAYERS")
-            elif other > own or (other == own and LAYERS[own][0] == "apart"):
-                problems.append(where + f"`{source.unit}` may not import `{_unit(name)}` ({name})")
+    for start in edges:
+        seen: set[str] = set()
+        pending = [start]
+        while pending:
+            for name in edges.get(pending.pop(), ()):
+                if name == start:
+                    problems.append(f"{start} reaches itself")
+                if name not in seen:
+                    seen.add(name)
+                    pending.append(name)
+    _complain(sorted(set(problems)))
+
+
+def test_threads_are_made_in_one_place() -> None:
+    problems = []
+    for source in SOURCES:
+        if source.path.startswith(POOLS):
+            continue
+        for node in ast.walk(source.tree):
+            match node:
+                case ast.Call(func=ast.Name(id=name) | ast.Attribute(attr=name)):
+                    if name in POOL_MAKERS:
+                        problems.append(f"{source.path}:{node.lineno}: {name}()")
     _complain(problems)
 
 

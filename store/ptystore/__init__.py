@@ -29,8 +29,6 @@ if TYPE_CHECKING:
         verify,
         write,
     )
-    from ptystore.dataset import Dataset, Field
-    from ptystore.demo_scan import make_demo_scan
     from ptystore.errors import (
         DestinationError,
         DestinationExistsError,
@@ -41,10 +39,12 @@ if TYPE_CHECKING:
         PtystoreError,
         StorageError,
     )
-    from ptystore.metadata import Metadata, Transformation
-    from ptystore.overlap import measure_overlap
-    from ptystore.problems import find_problems
-    from ptystore.study import run_study
+    from ptystore.model.dataset import Dataset, Field
+    from ptystore.model.metadata import Metadata, Transformation
+    from ptystore.study.demo_scan import make_demo_scan
+    from ptystore.study.run import run_study
+    from ptystore.survey.overlap import measure_overlap
+    from ptystore.survey.problems import find_problems
     from ptystore.transforms.canonicalize import canonicalize
     from ptystore.transforms.ingest import ingest
     from ptystore.transforms.naming import with_diffraction_key
@@ -68,9 +68,9 @@ _HOME = {
     "save_npz": "api",
     "verify": "api",
     "write": "api",
-    "Dataset": "dataset",
-    "Field": "dataset",
-    "make_demo_scan": "demo_scan",
+    "Dataset": "model.dataset",
+    "Field": "model.dataset",
+    "make_demo_scan": "study.demo_scan",
     "DestinationError": "errors",
     "DestinationExistsError": "errors",
     "InputError": "errors",
@@ -79,11 +79,11 @@ _HOME = {
     "ParameterError": "errors",
     "PtystoreError": "errors",
     "StorageError": "errors",
-    "Metadata": "metadata",
-    "Transformation": "metadata",
-    "measure_overlap": "overlap",
-    "find_problems": "problems",
-    "run_study": "study",
+    "Metadata": "model.metadata",
+    "Transformation": "model.metadata",
+    "measure_overlap": "survey.overlap",
+    "find_problems": "survey.problems",
+    "run_study": "study.run",
     "canonicalize": "transforms.canonicalize",
     "ingest": "transforms.ingest",
     "with_diffraction_key": "transforms.naming",

@@ -9,9 +9,6 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ptystore.content_digest import combined_digest
-from ptystore.contract import DIFFRACTION_NAMES, dimension_names, standard_attrs
-from ptystore.dataset import Dataset, Field, memory_field
 from ptystore.errors import InputError
 from ptystore.formats import (
     ReadOptions,
@@ -26,14 +23,17 @@ from ptystore.formats import (
     write_dataset,
 )
 from ptystore.formats.assemble import signal_of
-from ptystore.formats.repair import RepairReport, repair_store
 from ptystore.formats.verify import VerifyReport, verify_path
 from ptystore.formats.virtual import materialized
-from ptystore.formats.writing import DEFAULT_MAX_MEMORY, Progress
-from ptystore.lazy_array import Array
-from ptystore.metadata import Metadata
-from ptystore.roles import AxisOrder, decide_frame_axes
-from ptystore.strict_json import normalise
+from ptystore.formats.zarr.repair import RepairReport, repair_store
+from ptystore.model.content_digest import combined_digest
+from ptystore.model.contract import DIFFRACTION_NAMES, dimension_names, standard_attrs
+from ptystore.model.dataset import Dataset, Field, memory_field
+from ptystore.model.lazy_array import Array
+from ptystore.model.metadata import Metadata
+from ptystore.model.roles import AxisOrder, decide_frame_axes
+from ptystore.model.strict_json import normalise
+from ptystore.transfer.one_pass import DEFAULT_MAX_MEMORY, Progress
 from ptystore.transforms.naming import DiffractionKey, with_diffraction_key
 
 __all__ = [

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from ptystore.formats import publish
+from ptystore.transfer import publish
 
 CALLS = (
     *("mkdir", "open", "fsync", "listdir", "scandir", "lstat", "statvfs"),

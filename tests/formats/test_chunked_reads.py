@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 import ptystore
 from ptystore import IntegrityError
-from ptystore.formats.shard_index import IndexCache
+from ptystore.formats.zarr.shard_index import IndexCache
 from scans import Hammer, assert_same, chunk_places, flip, forked, overwrite, put, spawned, values
 
 FRAMES = values("u2", (5000, 40, 41))  # chunks of 4 frames, shards of 4096

@@ -20,8 +20,8 @@ from hypothesis.extra import numpy as st_numpy
 
 import ptystore
 from ptystore import InputError, Metadata, ParameterError
-from ptystore.formats import npz_writer
-from ptystore.formats.zip_directory import check_name
+from ptystore.formats.names import check_name
+from ptystore.formats.npz import writer as npz_writer
 from scans import DTYPES, SUFFIXES, Array, assert_same, document, native, plain_digest, scan, values
 
 NAMES = st.text(string.ascii_letters + string.digits + "_-.+ ", min_size=1, max_size=128).filter(

@@ -124,7 +124,7 @@ def test_an_edited_root(store: Path) -> None:
 
 
 def test_a_digest_of_the_whole_that_is_not_its_fields(store: Path) -> None:
-    from ptystore.formats.manifest import entry_of, read_manifest, write_manifest
+    from ptystore.formats.zarr.manifest import entry_of, read_manifest, write_manifest
 
     text = (store / "zarr.json").read_text("utf-8")
     whole = json.loads(text)["attributes"]["ptystore"]["digest"]

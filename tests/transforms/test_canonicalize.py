@@ -12,8 +12,8 @@ import pytest
 
 import ptystore
 from npz_files import DEFLATED, DOCUMENT, STORED, history_of, member, scan_arrays, write_npz
-from ptystore import layout
 from ptystore.errors import InputError, ParameterError
+from ptystore.model import layout
 
 DTYPES = ["u1", "u2", "u4", "u8", "i1", "i2", "i4", "i8", ">u2", ">i4"]
 

@@ -10,7 +10,7 @@ import pytest
 
 import ptystore
 from ptystore import InputError, Metadata, ParameterError, simulate
-from ptystore.lazy_array import read_all
+from ptystore.model.lazy_array import read_all
 from reconstructions import dataset, reconstruction, slow_amplitude, slow_patch
 
 MODULE = "ptystore.transforms.simulate"

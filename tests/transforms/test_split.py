@@ -16,7 +16,7 @@ def scan(axis_order="nhw"):
     made = ptystore.dataset_of({"diffraction": frames, **reconstruction()})
     fields = {**made.fields, "detector_mask": dataset()["detector_mask"]}
     if axis_order == "hwn":
-        last = ptystore.dataset.memory_field(
+        last = ptystore.model.dataset.memory_field(
             "diffraction", np.moveaxis(frames, 0, 2).copy(), "per_frame", axis=2
         )
         fields["diffraction"] = last

@@ -9,7 +9,7 @@ import pytest
 
 import ptystore
 from ptystore import InputError, Metadata, ParameterError, measure_overlap, select_view
-from ptystore.overlap import overlap_metrics, probe_fwhm
+from ptystore.survey.overlap import overlap_metrics, probe_fwhm
 from reconstructions import reconstruction
 
 

@@ -15,21 +15,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from ptystore.dataset import Check, Dataset
 from ptystore.errors import InputError, InputMissingError, ParameterError, PtystoreError
 from ptystore.formats.assemble import Contents, ReadOptions, assemble
 from ptystore.formats.attributes import RootNote
-from ptystore.formats.manifest import MANIFEST_NAME
-from ptystore.formats.publish import (
-    SCRATCH_NAME,
-    check_destination,
-    stage_file,
-    stage_folder,
-    storage_error,
-)
 from ptystore.formats.virtual import materialized, separate
 from ptystore.formats.writable import check_writable
-from ptystore.formats.writing import (
+from ptystore.formats.zarr.manifest import MANIFEST_NAME
+from ptystore.model.dataset import Check, Dataset
+from ptystore.transfer.one_pass import (
     DEFAULT_MAX_MEMORY,
     HashSink,
     Progress,
@@ -37,6 +30,13 @@ from ptystore.formats.writing import (
     Workers,
     plan_workers,
     write_fields,
+)
+from ptystore.transfer.publish import (
+    SCRATCH_NAME,
+    check_destination,
+    stage_file,
+    stage_folder,
+    storage_error,
 )
 
 __all__ = [
@@ -168,19 +168,19 @@ def read_contents(path: Path, options: ReadOptions) -> Contents:
     """What the file holds, before roles are decided and virtual fields are built."""
     kind = kind_of_source(path)
     if kind == "npz":
-        from ptystore.formats.npz_reader import read_npz
+        from ptystore.formats.npz.reader import read_npz
 
         return read_npz(path, options)
     if kind == "hdf5":
-        from ptystore.formats.hdf5_reader import read_hdf5
+        from ptystore.formats.hdf5.reader import read_hdf5
 
         return read_hdf5(path, options)
-    from ptystore.formats.zarr_reader import is_our_zarr, read_our_zarr
+    from ptystore.formats.zarr.reader import is_our_zarr, read_our_zarr
 
     # A manifest without a root document that can be read is a store of ours that is damaged.
     if is_our_zarr(path) or (path / MANIFEST_NAME).is_file():
         return read_our_zarr(path, options)
-    from ptystore.formats.zarr_store import read_foreign_zarr
+    from ptystore.formats.zarr.library import read_foreign_zarr
 
     return read_foreign_zarr(path, options)
 
@@ -188,7 +188,7 @@ def read_contents(path: Path, options: ReadOptions) -> Contents:
 def _is_ours(path: Path) -> bool:
     """Whether `--overwrite` may replace it: a store of ours, or a file that holds a scan."""
     if path.is_dir():
-        from ptystore.formats.zarr_reader import is_our_zarr
+        from ptystore.formats.zarr.reader import is_our_zarr
 
         return is_our_zarr(path)
     try:
@@ -341,17 +341,17 @@ def _staged(
 @contextmanager
 def _sink(kind: Kind, staging: Path, dataset: Dataset, options: WriteOptions) -> Iterator[Any]:
     if kind == "zarr":
-        from ptystore.formats.zarr_writer import ZarrSink
+        from ptystore.formats.zarr.writer import ZarrSink
 
         yield ZarrSink(staging, dataset)
         return
     sink: Any
     if kind == "npz":
-        from ptystore.formats.npz_writer import NpzSink
+        from ptystore.formats.npz.writer import NpzSink
 
         sink = NpzSink(staging, dataset, options.compression, options.level)
     else:
-        from ptystore.formats.hdf5_writer import Hdf5Sink
+        from ptystore.formats.hdf5.writer import Hdf5Sink
 
         sink = Hdf5Sink(staging, dataset)
     try:

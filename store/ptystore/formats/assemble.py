@@ -13,13 +13,13 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ptystore.contract import COORDINATE_NAMES, DIFFRACTION_NAMES, standard_attrs
-from ptystore.dataset import Dataset, Field, Role, Source, Storage
 from ptystore.errors import InputError, ParameterError
 from ptystore.formats.virtual import Virtual, restore
-from ptystore.lazy_array import LazyArray, read_all
-from ptystore.metadata import Metadata
-from ptystore.roles import AxisOrder, RoleOverrides, decide_frame_axes, override_frame_axes
+from ptystore.model.contract import COORDINATE_NAMES, DIFFRACTION_NAMES, standard_attrs
+from ptystore.model.dataset import Dataset, Field, Role, Source, Storage
+from ptystore.model.lazy_array import LazyArray, read_all
+from ptystore.model.metadata import Metadata
+from ptystore.model.roles import AxisOrder, RoleOverrides, decide_frame_axes, override_frame_axes
 
 __all__ = [
     "Contents",

@@ -12,12 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from ptystore.content_digest import combined_digest, dtype_name
-from ptystore.dataset import Dataset
 from ptystore.errors import InputError, IntegrityError
+from ptystore.formats.names import check_name
 from ptystore.formats.virtual import Virtual
-from ptystore.formats.zip_directory import check_name
-from ptystore.metadata import Metadata
+from ptystore.model.content_digest import combined_digest, dtype_name
+from ptystore.model.dataset import Dataset
+from ptystore.model.metadata import Metadata
 from ptystore.version import software
 
 __all__ = ["FORMAT_VERSION", "FieldEntry", "RootNote", "metadata_from_bytes", "metadata_to_text"]

@@ -8,7 +8,7 @@ from typing import Any
 import google_crc32c
 from numcodecs import blosc
 
-from ptystore.lazy_array import Array
+from ptystore.model.lazy_array import Array
 
 __all__ = [
     "BLOSC",

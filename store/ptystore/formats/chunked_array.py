@@ -18,8 +18,8 @@ import numpy as np
 
 from ptystore.errors import IntegrityError
 from ptystore.formats.chunk_codec import ChunkError, decode
-from ptystore.layout import Layout
-from ptystore.lazy_array import Array, Indices, LazyBase
+from ptystore.model.layout import Layout
+from ptystore.model.lazy_array import Array, Indices, LazyBase
 
 __all__ = ["ChunkedArray", "DamagedRows", "Span", "chunks_of", "neighbours"]
 

@@ -9,8 +9,8 @@ import numpy as np
 
 from ptystore.errors import InputError
 from ptystore.formats.assemble import ReadOptions, metadata_from_text
-from ptystore.metadata import Metadata
-from ptystore.strict_json import normalise
+from ptystore.model.metadata import Metadata
+from ptystore.model.strict_json import normalise
 
 __all__ = ["foreign_metadata", "json_attrs", "supported_dtype"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ptystore.errors import InputError
-from ptystore.lazy_array import Array
+from ptystore.model.lazy_array import Array
 
 __all__ = ["TEXT_LIMIT", "checked_text", "text_from_utf8", "utf8_from_text"]
 

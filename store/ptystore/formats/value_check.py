@@ -9,14 +9,14 @@ from functools import partial
 
 import numpy as np
 
-from ptystore.content_digest import FieldDigest, leaf_hashes
-from ptystore.dataset import Field
 from ptystore.errors import DamagedInputError, IntegrityError
-from ptystore.execute import run_in_order
 from ptystore.formats.chunked_array import DamagedRows
 from ptystore.formats.findings import Finding, merged
-from ptystore.formats.writing import HashSink, Progress
-from ptystore.lazy_array import Array
+from ptystore.model.content_digest import FieldDigest, leaf_hashes
+from ptystore.model.dataset import Field
+from ptystore.model.lazy_array import Array
+from ptystore.transfer.execute import run_in_order
+from ptystore.transfer.one_pass import HashSink, Progress
 
 __all__ = ["DAMAGE", "check_values"]
 

@@ -10,20 +10,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ptystore.content_digest import combined_digest
-from ptystore.dataset import Dataset
 from ptystore.errors import InputError, IntegrityError
-from ptystore.execute import run_in_order
 from ptystore.formats import Kind, WriteOptions, kind_of_source, read_contents, size_on_disk
 from ptystore.formats.assemble import Contents, ReadOptions, assemble
 from ptystore.formats.chunk_codec import BLOSC_RATIO
 from ptystore.formats.findings import Finding
-from ptystore.formats.manifest import MANIFEST_NAME, Damage, Manifest, compare, read_manifest
-from ptystore.formats.publish import storage_error
 from ptystore.formats.value_check import DAMAGE, check_values
-from ptystore.formats.writing import HashSink, Progress, default_jobs, plan_workers
-from ptystore.formats.zarr_reader import ROOT_KEY, is_our_zarr, parse_root, read_root
-from ptystore.formats.zarr_shards import ShardedArray, shard_key
+from ptystore.formats.zarr.manifest import MANIFEST_NAME, Damage, Manifest, compare, read_manifest
+from ptystore.formats.zarr.reader import ROOT_KEY, is_our_zarr, parse_root, read_root
+from ptystore.formats.zarr.shards import ShardedArray, shard_key
+from ptystore.model.content_digest import combined_digest
+from ptystore.model.dataset import Dataset
+from ptystore.transfer.execute import run_in_order
+from ptystore.transfer.one_pass import HashSink, Progress, default_jobs, plan_workers
+from ptystore.transfer.publish import storage_error
 
 __all__ = ["VerifyReport", "stored_fields", "verify_path"]
 

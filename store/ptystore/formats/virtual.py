@@ -15,10 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from ptystore.content_digest import dtype_name, recipe_digest
-from ptystore.dataset import Dataset, Field, Recipe, Storage
+from ptystore.compute.recipes import build
 from ptystore.errors import IntegrityError
-from ptystore.recipes import build
+from ptystore.model.content_digest import dtype_name, recipe_digest
+from ptystore.model.dataset import Dataset, Field, Recipe, Storage
 
 __all__ = ["Virtual", "VirtualNote", "materialized", "restore", "separate"]
 

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from ptystore.dataset import Dataset
 from ptystore.errors import InputError
+from ptystore.formats.names import METADATA_MEMBER, check_name
 from ptystore.formats.text import TEXT_LIMIT
-from ptystore.formats.zip_directory import check_name
+from ptystore.model.dataset import Dataset
 
-__all__ = ["METADATA_MEMBER", "check_writable"]
-
-#: The member or dataset that holds the metadata document, where a format has no other place.
-METADATA_MEMBER = "_metadata"
+__all__ = ["check_writable"]
 
 _MAX_DIMENSIONS = 32
 # Longer ones are `longdouble` and its complex: 80 bits on one machine, 128 on another.

@@ -9,13 +9,13 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ptystore.contract import COORDINATE_NAMES, DIFFRACTION_NAMES, standard_attrs
-from ptystore.conversions import Cast, Negated, Reshaped, SaturatedFrames
-from ptystore.dataset import Check, Dataset, Field, Recipe
+from ptystore.compute.conversions import Cast, Negated, Reshaped, SaturatedFrames
+from ptystore.compute.positions import warn_of_frames_outside
+from ptystore.compute.recipes import canonical_frames
 from ptystore.errors import InputError, ParameterError
-from ptystore.lazy_array import Array, ComputedArray, FramesFirst
-from ptystore.positions import warn_of_frames_outside
-from ptystore.recipes import canonical_frames
+from ptystore.model.contract import COORDINATE_NAMES, DIFFRACTION_NAMES, standard_attrs
+from ptystore.model.dataset import Check, Dataset, Field, Recipe
+from ptystore.model.lazy_array import Array, ComputedArray, FramesFirst
 
 __all__ = ["canonicalize"]
 

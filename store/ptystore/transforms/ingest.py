@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from ptystore.dataset import Dataset
+from ptystore.model.dataset import Dataset
 
 __all__ = ["ingest"]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import dataclasses
 from typing import Literal
 
-from ptystore.contract import DIFFRACTION_NAMES
-from ptystore.dataset import Dataset
 from ptystore.errors import ParameterError
+from ptystore.model.contract import DIFFRACTION_NAMES
+from ptystore.model.dataset import Dataset
 
 __all__ = ["DiffractionKey", "with_diffraction_key"]
 

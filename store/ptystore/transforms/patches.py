@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from functools import partial
 
-from ptystore.contract import standard_attrs
-from ptystore.dataset import Dataset, Field, Recipe
+from ptystore.compute.patch_windows import Interpolation
+from ptystore.compute.positions import warn_of_frames_outside
+from ptystore.compute.recipes import patches
 from ptystore.errors import InputError, ParameterError
-from ptystore.patch_windows import Interpolation
-from ptystore.positions import warn_of_frames_outside
-from ptystore.recipes import patches
-from ptystore.spacing import require_neighbors
+from ptystore.model.contract import standard_attrs
+from ptystore.model.dataset import Dataset, Field, Recipe
+from ptystore.physics.spacing import require_neighbors
 
 __all__ = ["extract_patches"]
 

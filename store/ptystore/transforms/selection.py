@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ptystore.dataset import Dataset, Field
-from ptystore.lazy_array import Indices, SelectedArray
+from ptystore.model.dataset import Dataset, Field
+from ptystore.model.lazy_array import Indices, SelectedArray
 
 __all__ = ["select_frames"]
 

@@ -12,15 +12,15 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ptystore.contract import DIFFRACTION_NAMES, POSITION_NAMES, standard_attrs
-from ptystore.dataset import Dataset, Field, memory_field
+from ptystore.compute.patch_windows import PatchWindows
+from ptystore.compute.positions import warn_of_frames_outside
 from ptystore.errors import InputError, ParameterError
-from ptystore.forward import dose_scale, exit_energy, intensities, poisson_counts
-from ptystore.lazy_array import Array, CachedArray, ComputedArray, Indices, LazyArray
-from ptystore.metadata import Metadata
-from ptystore.patch_windows import PatchWindows
-from ptystore.phantom import jittered_raster, uniform_positions
-from ptystore.positions import warn_of_frames_outside
+from ptystore.model.contract import DIFFRACTION_NAMES, POSITION_NAMES, standard_attrs
+from ptystore.model.dataset import Dataset, Field, memory_field
+from ptystore.model.lazy_array import Array, CachedArray, ComputedArray, Indices, LazyArray
+from ptystore.model.metadata import Metadata
+from ptystore.physics.forward import dose_scale, exit_energy, intensities, poisson_counts
+from ptystore.physics.phantom import jittered_raster, uniform_positions
 
 __all__ = ["simulate"]
 
@@ -60,7 +60,7 @@ def simulate(
         standard deviations above the largest expected count fit it, else uint32.
     frames : number of new positions in place of the file's own: drawn uniformly at least
         `buffer` pixels inside the object's border, or in a `raster` with `step` and `jitter`
-        (see `ptystore.phantom`). Per-frame fields of the file's own positions are left out.
+        (see `ptystore.physics.phantom`). Per-frame fields of the file's own positions are left out.
 
     s and the largest expected count come from a first pass over all frames, which runs when the
     frames are first read or written, or when the field's attribute `amplitude_scale` (s) or the

@@ -6,9 +6,9 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ptystore.dataset import Dataset
 from ptystore.errors import InputError, ParameterError
-from ptystore.lazy_array import Array, Indices
+from ptystore.model.dataset import Dataset
+from ptystore.model.lazy_array import Array, Indices
 from ptystore.transforms.selection import select_frames
 
 __all__ = ["split"]

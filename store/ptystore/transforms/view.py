@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from functools import partial
 from typing import Any
 
-from ptystore.contract import POSITION_NAMES
-from ptystore.dataset import Dataset
 from ptystore.errors import InputError, ParameterError
-from ptystore.spacing import VIEW_OVERLAP, fraction_indices, spaced_indices, view_spacing
+from ptystore.model.contract import POSITION_NAMES
+from ptystore.model.dataset import Dataset
+from ptystore.physics.spacing import VIEW_OVERLAP, fraction_indices, spaced_indices, view_spacing
 from ptystore.transforms.selection import select_frames
 
 __all__ = ["select_view"]

@@ -1,0 +1,1 @@
+"""The HDF5 format; all that imports h5py and hdf5plugin."""

@@ -1,0 +1,1 @@
+"""The `.npz` format: a zip archive of `.npy` members, never unpickled."""

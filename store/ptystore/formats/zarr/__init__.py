@@ -1,0 +1,1 @@
+"""The Zarr format: shards of our own, documents by zarr-python."""

@@ -1,0 +1,1 @@
+"""Frames to their consumers: batches, PyTorch, xarray, dask."""

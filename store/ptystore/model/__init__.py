@@ -1,0 +1,1 @@
+"""What a scan is: fields, metadata, the contract and its rules. Nothing here opens a file."""

@@ -1,0 +1,1 @@
+"""Who does the work: the only wing that makes threads."""

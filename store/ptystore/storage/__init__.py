@@ -1,0 +1,1 @@
+"""Bytes at a key: a local file or folder."""

@@ -1,0 +1,1 @@
+"""Orchestration of whole studies, and the demo's scan."""

@@ -1,0 +1,1 @@
+"""A scan's facts: problems, overlap, descriptions. Nothing here changes one."""

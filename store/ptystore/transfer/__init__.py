@@ -1,0 +1,1 @@
+"""One pass over all values, and the commit that makes its result visible."""
