@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import pickle
 import signal
-import struct
 import subprocess
 import sys
 import threading
 import traceback
-import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 import numpy.typing as npt
 from blake3 import blake3
@@ -27,8 +23,8 @@ from ptystore import Dataset, Metadata
 
 Array = npt.NDArray[Any]
 
-#: The suffixes of the three formats, in the order of the tests' names.
-SUFFIXES = (".npz", ".zarr", ".h5")
+#: The usual suffix of each format.
+SUFFIXES = tuple(row.suffixes[0] for row in ptystore.FORMATS)
 
 LIBRARY = Path(ptystore.__file__).resolve().parent.parent
 
@@ -201,38 +197,6 @@ class Hammer:
         self._stop.set()
         for thread in self._threads:
             thread.join()
-
-
-def chunk_places(path: Path, name: str) -> list[tuple[Path, int, int]]:
-    """Where a field's encoded values lie, piece by piece: (file, offset, length).
-
-    Chunks in order for Zarr (shards along the first axis) and HDF5, found through what
-    the formats' own specifications say; one piece, the member's data, for an `.npz`.
-    """
-    if path.suffix == ".npz":
-        with zipfile.ZipFile(path) as archive:
-            info = archive.getinfo(f"{name}.npy")
-        head = path.read_bytes()[info.header_offset : info.header_offset + 30]
-        name_length, extra_length = struct.unpack("<2H", head[26:])
-        begin = info.header_offset + 30 + name_length + extra_length
-        return [(path, begin, info.compress_size)]
-    if path.suffix == ".h5":
-        with h5py.File(path) as file:
-            stored = file[name].id
-            infos = [stored.get_chunk_info(at) for at in range(stored.get_num_chunks())]
-        return [(path, one.byte_offset, one.size) for one in infos]
-    document = json.loads((path / name / "zarr.json").read_text("utf-8"))
-    shard_shape = document["chunk_grid"]["configuration"]["chunk_shape"]
-    codec = document["codecs"][0]
-    files = sorted((path / name).glob("c*"), key=lambda one: int(one.name.split(".")[1]))
-    if codec["name"] != "sharding_indexed":
-        return [(file, 0, file.stat().st_size) for file in files]
-    count = math.prod(shard_shape) // math.prod(codec["configuration"]["chunk_shape"])
-    places = []
-    for file in files:
-        index = np.frombuffer(file.read_bytes()[-16 * count - 4 : -4], "<u8").reshape(count, 2)
-        places += [(file, int(at), int(size)) for at, size in index if at != 2**64 - 1]
-    return places
 
 
 def overwrite(place: tuple[Path, int, int], data: bytes) -> None:

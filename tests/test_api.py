@@ -15,13 +15,70 @@ from npz_files import DOCUMENT, STORED, member, pickled, scan_arrays, scan_membe
 from ptystore import errors
 
 NAMES = [
-    "Dataset", "DestinationError", "DestinationExistsError", "Field", "InputError",
-    "InputMissingError", "IntegrityError", "Metadata", "ParameterError", "PtystoreError",
-    "StorageError", "Transformation", "canonicalize", "dataset_of", "describe", "digest",
-    "export", "extract_patches", "find_problems", "ingest", "load_npz", "make_demo_scan",
-    "materialize", "measure_overlap", "open", "plan", "repair", "run_study", "save_npz",
-    "select_view", "simulate", "split", "verify", "with_diffraction_key", "write",
-]  # fmt: skip
+    "FORMATS",
+    "AxisOrder",
+    "Batches",
+    "Compression",
+    "Damage",
+    "Dataset",
+    "DestinationError",
+    "DestinationExistsError",
+    "DiffractionKey",
+    "Digests",
+    "Field",
+    "FieldPlan",
+    "Format",
+    "InputError",
+    "InputMissingError",
+    "IntegrityError",
+    "Interpolation",
+    "MeasuredOverlap",
+    "Metadata",
+    "MetadataMode",
+    "OverlapMetrics",
+    "ParameterError",
+    "Pool",
+    "Problem",
+    "Product",
+    "PtystoreError",
+    "RepairReport",
+    "SerialPool",
+    "Shuffle",
+    "Signal",
+    "SplitAxis",
+    "SplitPart",
+    "StorageError",
+    "StudyReport",
+    "ThreadPool",
+    "Transformation",
+    "VerifyReport",
+    "ViewName",
+    "WritePlan",
+    "WriteReport",
+    "canonicalize",
+    "dataset_of",
+    "describe",
+    "digest",
+    "export",
+    "extract_patches",
+    "find_problems",
+    "ingest",
+    "load_npz",
+    "make_demo_scan",
+    "materialize",
+    "measure_overlap",
+    "open",
+    "plan",
+    "repair",
+    "run_study",
+    "save_npz",
+    "select_view",
+    "simulate",
+    "split",
+    "verify",
+    "with_diffraction_key",
+    "write",
+]
 
 ERRORS = {
     errors.ParameterError: (ValueError, 2),
@@ -220,7 +277,7 @@ def test_frames_in_memory_have_a_signal() -> None:
 
 def test_plan_writes_nothing(source: Path) -> None:
     plan = ptystore.plan(ptystore.open(source), source.parent / "out.zarr")
-    assert [one["name"] for one in plan.fields] == list(scan_arrays())
+    assert [field.name for field in plan.fields] == list(scan_arrays())
     assert plan.nbytes == sum(np.asarray(one).nbytes for one in scan_arrays().values())
     assert os.listdir(source.parent) == ["raw.npz"]
     assert member("x", [1]).data.startswith(b"\x93NUMPY")

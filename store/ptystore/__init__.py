@@ -39,22 +39,93 @@ if TYPE_CHECKING:
         PtystoreError,
         StorageError,
     )
-    from ptystore.model.dataset import Dataset, Field
-    from ptystore.model.metadata import Metadata, Transformation
-    from ptystore.study.demo_scan import make_demo_scan
-    from ptystore.study.run import run_study
-    from ptystore.survey.overlap import measure_overlap
-    from ptystore.survey.problems import find_problems
-    from ptystore.transforms.canonicalize import canonicalize
-    from ptystore.transforms.ingest import ingest
-    from ptystore.transforms.naming import with_diffraction_key
-    from ptystore.transforms.patches import extract_patches
-    from ptystore.transforms.simulate import simulate
-    from ptystore.transforms.split import split
-    from ptystore.transforms.view import select_view
+    from ptystore.formats.table import (
+        FORMATS,
+        Format,
+    )
+    from ptystore.loading.batches import (
+        Batches,
+    )
+    from ptystore.model.choices import (
+        AxisOrder,
+        Compression,
+        DiffractionKey,
+        Interpolation,
+        MetadataMode,
+        Shuffle,
+        Signal,
+        SplitAxis,
+        SplitPart,
+        ViewName,
+    )
+    from ptystore.model.dataset import (
+        Dataset,
+        Field,
+    )
+    from ptystore.model.metadata import (
+        Metadata,
+        Transformation,
+    )
+    from ptystore.model.results import (
+        Damage,
+        Digests,
+        FieldPlan,
+        MeasuredOverlap,
+        OverlapMetrics,
+        Problem,
+        Product,
+        RepairReport,
+        StudyReport,
+        VerifyReport,
+        WritePlan,
+        WriteReport,
+    )
+    from ptystore.pools.base import (
+        Pool,
+    )
+    from ptystore.pools.serial import (
+        SerialPool,
+    )
+    from ptystore.pools.threads import (
+        ThreadPool,
+    )
+    from ptystore.study.demo_scan import (
+        make_demo_scan,
+    )
+    from ptystore.study.run import (
+        run_study,
+    )
+    from ptystore.survey.overlap import (
+        measure_overlap,
+    )
+    from ptystore.survey.problems import (
+        find_problems,
+    )
+    from ptystore.transforms.canonicalize import (
+        canonicalize,
+    )
+    from ptystore.transforms.ingest import (
+        ingest,
+    )
+    from ptystore.transforms.naming import (
+        with_diffraction_key,
+    )
+    from ptystore.transforms.patches import (
+        extract_patches,
+    )
+    from ptystore.transforms.simulate import (
+        simulate,
+    )
+    from ptystore.transforms.split import (
+        split,
+    )
+    from ptystore.transforms.view import (
+        select_view,
+    )
 
     __version__: str
 
+# Where each public name lives.
 _HOME = {
     "dataset_of": "api",
     "describe": "api",
@@ -68,9 +139,6 @@ _HOME = {
     "save_npz": "api",
     "verify": "api",
     "write": "api",
-    "Dataset": "model.dataset",
-    "Field": "model.dataset",
-    "make_demo_scan": "study.demo_scan",
     "DestinationError": "errors",
     "DestinationExistsError": "errors",
     "InputError": "errors",
@@ -79,11 +147,42 @@ _HOME = {
     "ParameterError": "errors",
     "PtystoreError": "errors",
     "StorageError": "errors",
+    "FORMATS": "formats.table",
+    "Format": "formats.table",
+    "Batches": "loading.batches",
+    "AxisOrder": "model.choices",
+    "Compression": "model.choices",
+    "DiffractionKey": "model.choices",
+    "Interpolation": "model.choices",
+    "MetadataMode": "model.choices",
+    "Shuffle": "model.choices",
+    "Signal": "model.choices",
+    "SplitAxis": "model.choices",
+    "SplitPart": "model.choices",
+    "ViewName": "model.choices",
+    "Dataset": "model.dataset",
+    "Field": "model.dataset",
     "Metadata": "model.metadata",
     "Transformation": "model.metadata",
+    "Damage": "model.results",
+    "Digests": "model.results",
+    "FieldPlan": "model.results",
+    "MeasuredOverlap": "model.results",
+    "OverlapMetrics": "model.results",
+    "Problem": "model.results",
+    "Product": "model.results",
+    "RepairReport": "model.results",
+    "StudyReport": "model.results",
+    "VerifyReport": "model.results",
+    "WritePlan": "model.results",
+    "WriteReport": "model.results",
+    "Pool": "pools.base",
+    "SerialPool": "pools.serial",
+    "ThreadPool": "pools.threads",
+    "make_demo_scan": "study.demo_scan",
+    "run_study": "study.run",
     "measure_overlap": "survey.overlap",
     "find_problems": "survey.problems",
-    "run_study": "study.run",
     "canonicalize": "transforms.canonicalize",
     "ingest": "transforms.ingest",
     "with_diffraction_key": "transforms.naming",
@@ -94,18 +193,46 @@ _HOME = {
 }
 
 __all__ = [
+    "FORMATS",
+    "AxisOrder",
+    "Batches",
+    "Compression",
+    "Damage",
     "Dataset",
     "DestinationError",
     "DestinationExistsError",
+    "DiffractionKey",
+    "Digests",
     "Field",
+    "FieldPlan",
+    "Format",
     "InputError",
     "InputMissingError",
     "IntegrityError",
+    "Interpolation",
+    "MeasuredOverlap",
     "Metadata",
+    "MetadataMode",
+    "OverlapMetrics",
     "ParameterError",
+    "Pool",
+    "Problem",
+    "Product",
     "PtystoreError",
+    "RepairReport",
+    "SerialPool",
+    "Shuffle",
+    "Signal",
+    "SplitAxis",
+    "SplitPart",
     "StorageError",
+    "StudyReport",
+    "ThreadPool",
     "Transformation",
+    "VerifyReport",
+    "ViewName",
+    "WritePlan",
+    "WriteReport",
     "canonicalize",
     "dataset_of",
     "describe",

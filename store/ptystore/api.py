@@ -5,36 +5,44 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from ptystore.errors import InputError
-from ptystore.formats import (
-    ReadOptions,
-    WriteOptions,
-    WritePlan,
-    WriteReport,
-    compute_digests,
-    kind_of_source,
-    open_dataset,
-    plan_write,
-    size_on_disk,
-    write_dataset,
-)
-from ptystore.formats.assemble import signal_of
-from ptystore.formats.verify import VerifyReport, verify_path
+from ptystore.formats.assemble import ReadOptions, signal_of
+from ptystore.formats.opening import open_dataset, read_stored
+from ptystore.formats.table import format_of_source
+from ptystore.formats.verify import verify_path
 from ptystore.formats.virtual import materialized
-from ptystore.formats.zarr.repair import RepairReport, repair_store
+from ptystore.formats.write import compute_digests, plan_write, size_on_disk, write_dataset
+from ptystore.formats.zarr.repair import repair_store
+from ptystore.model.choices import (
+    AxisOrder,
+    Compression,
+    DiffractionKey,
+    MetadataMode,
+    Role,
+    Signal,
+)
 from ptystore.model.content_digest import combined_digest
-from ptystore.model.contract import DIFFRACTION_NAMES, dimension_names, standard_attrs
-from ptystore.model.dataset import Dataset, Field, memory_field
+from ptystore.model.contract import DIFFRACTION_NAMES, standard_attrs
+from ptystore.model.dataset import Dataset, memory_field
 from ptystore.model.lazy_array import Array
 from ptystore.model.metadata import Metadata
-from ptystore.model.roles import AxisOrder, decide_frame_axes
+from ptystore.model.results import Digests, RepairReport, VerifyReport, WritePlan, WriteReport
+from ptystore.model.roles import decide_frame_axes
 from ptystore.model.strict_json import normalise
-from ptystore.transfer.one_pass import DEFAULT_MAX_MEMORY, Progress
-from ptystore.transforms.naming import DiffractionKey, with_diffraction_key
+from ptystore.pools.base import Pool
+from ptystore.survey.describe import describe_dataset
+from ptystore.transfer.options import (
+    DEFAULT_MAX_MEMORY,
+    CheckOptions,
+    Progress,
+    WorkOptions,
+    WriteOptions,
+)
+from ptystore.transforms.naming import with_diffraction_key
 
 __all__ = [
     "dataset_of",
@@ -52,8 +60,11 @@ __all__ = [
 ]
 
 PathLike = str | os.PathLike[str]
-Signal = Literal["amplitude", "counts"]
-Compression = Literal["deflate", "store"]
+Warn = Callable[[str], None]
+
+
+def _unheard(amount: int) -> None:
+    """Progress that nobody asked for."""
 
 
 def open(
@@ -63,7 +74,7 @@ def open(
     per_frame: tuple[str, ...] = (),
     global_: tuple[str, ...] = (),
     signal: Signal | None = None,
-    metadata: Literal["strict", "keep-text"] = "strict",
+    metadata: MetadataMode = "strict",
     allow_nonfinite: bool = False,
     max_bytes: int | None = None,
 ) -> Dataset:
@@ -82,7 +93,13 @@ def open(
     for a damaged store of ptystore's own, `IntegrityError`.
     """
     options = ReadOptions(
-        axis_order, tuple(per_frame), tuple(global_), signal, metadata, allow_nonfinite, max_bytes
+        axis_order=axis_order,
+        per_frame=tuple(per_frame),
+        global_=tuple(global_),
+        signal=signal,
+        metadata=metadata,
+        allow_nonfinite=allow_nonfinite,
+        max_bytes=max_bytes,
     )
     return open_dataset(Path(path), options)
 
@@ -96,24 +113,33 @@ def write(
     max_memory: int = DEFAULT_MAX_MEMORY,
     compression: Compression = "deflate",
     level: int | None = None,
+    pool: Pool | None = None,
     progress: Progress | None = None,
-    warn: Callable[[str], None] | None = None,
+    warn: Warn | None = None,
 ) -> WriteReport:
-    """Write a dataset in one pass to a path ending in .npz, .zarr, .h5 or .hdf5.
+    """Write a dataset in one pass to a path whose suffix says the format: .npz, .zarr, .h5, …
 
     The destination is complete when this returns, and absent (or the old one) if it
     raises. `max_memory` (bytes, beside the global arrays) limits the workers, `jobs` is
-    their number, by default one a core. `progress` is called with the uncompressed bytes
-    finished since its last call, `warn` with each line that a user should see; the lines
-    are in the report too. `compression` is that of an `.npz`; the `level` of its deflate is
-    0 to 3 (isal, quick) or 4 to 9 (zlib, smaller and far slower), by default 3 for
-    integers and 2 for floating point.
+    their number, by default one a core; a `pool` of the caller's (`SerialPool`, `ThreadPool`)
+    works in their place. `progress` is called with the uncompressed bytes finished since its
+    last call, `warn` with each line that a user should see; the lines are in the report too.
+    `compression` is that of an `.npz`; the `level` of its deflate is 0 to 3 (isal, quick) or
+    4 to 9 (zlib, smaller and far slower), by default 3 for integers and 2 for floating point.
 
     Raises `DestinationError` before anything is read; `InputError`, `IntegrityError`,
     `StorageError`; `ParameterError` for a level that does not go with the compression.
     """
-    options = WriteOptions(overwrite, jobs, max_memory, compression, level)
-    return write_dataset(dataset, Path(path), options, progress=progress, warn=warn)
+    options = WriteOptions(
+        overwrite=overwrite,
+        jobs=jobs,
+        max_memory=max_memory,
+        compression=compression,
+        level=level,
+        pool=pool,
+        progress=progress or _unheard,
+    )
+    return write_dataset(dataset, Path(path), options, warn)
 
 
 def plan(
@@ -125,7 +151,8 @@ def plan(
     max_memory: int = DEFAULT_MAX_MEMORY,
 ) -> WritePlan:
     """What `write` would do, without reading or writing a value: fields, cuts, peak memory."""
-    return plan_write(dataset, Path(path), WriteOptions(overwrite, jobs, max_memory))
+    options = WriteOptions(overwrite=overwrite, jobs=jobs, max_memory=max_memory)
+    return plan_write(dataset, Path(path), options)
 
 
 def export(
@@ -133,56 +160,43 @@ def export(
     path: PathLike,
     *,
     diffraction_key: DiffractionKey = "as-is",
-    **options: Any,
+    overwrite: bool = False,
+    jobs: int | None = None,
+    max_memory: int = DEFAULT_MAX_MEMORY,
+    compression: Compression = "deflate",
+    level: int | None = None,
+    pool: Pool | None = None,
+    progress: Progress | None = None,
+    warn: Warn | None = None,
 ) -> WriteReport:
     """Write a dataset for legacy consumers: `write`, with the name that they know the frames by."""
-    return write(with_diffraction_key(dataset, diffraction_key), path, **options)
+    return write(
+        with_diffraction_key(dataset, diffraction_key),
+        path,
+        overwrite=overwrite,
+        jobs=jobs,
+        max_memory=max_memory,
+        compression=compression,
+        level=level,
+        pool=pool,
+        progress=progress,
+        warn=warn,
+    )
 
 
 def describe(source: Dataset | PathLike) -> dict[str, Any]:
-    """All that headers tell of a scan, as one JSON object; no value is read.
+    """All that headers tell of a scan, as one JSON object; no value is read or computed.
 
     Sizes are in bytes, uncompressed unless they are called stored; digests are those that the
-    source records. What is not known, or not so in memory, is None.
+    source records. What is not known, or not so in memory, is None. A dtype that only a first
+    pass over the scan decides is given as what it may be, `uint16 or uint32`, and an attribute
+    of that kind as None.
     """
     dataset = source if isinstance(source, Dataset) else open(source)
     path = dataset.source.path if dataset.source else None
-    metadata = dataset.metadata
-    shapes = {one.name: one.shape for one in dataset.fields.values()}
-    dims = dimension_names(shapes, {one.name: one.frame_axis for one in dataset.fields.values()})
-    return {
-        "file": dataset.file,
-        "format": kind_of_source(path) if path else None,
-        "frames": dataset.frame_count,
-        "bytes": dataset.nbytes,
-        "stored_bytes": size_on_disk(path) if path else None,
-        "digest": dataset.source.digest if dataset.source else None,
-        "fields": [_described(one, dims[one.name]) for one in dataset.fields.values()],
-        "metadata": metadata.document if metadata and metadata.text is None else None,
-        "metadata_text": metadata.text if metadata else None,
-    }
-
-
-def _described(field: Field, dims: tuple[str, ...]) -> dict[str, Any]:
-    storage = field.storage
-    chunk, shard = (storage.chunk_shape, storage.shard_shape) if storage else (None, None)
-    return {
-        "name": field.name,
-        "role": field.role,
-        "frame_axis": field.frame_axis,
-        "dims": list(dims),
-        "shape": list(field.shape),
-        "dtype": str(field.dtype),
-        "units": field.attrs.get("units"),
-        "signal": field.attrs.get("signal"),
-        "attrs": dict(field.attrs),
-        "bytes": field.nbytes,
-        "stored_bytes": storage.stored_bytes if storage else None,
-        "codec": storage.codec if storage else None,
-        "chunk": None if chunk is None else list(chunk),
-        "shard": None if shard is None else list(shard),
-        "digest": field.digest,
-    }
+    if path is None:
+        return describe_dataset(dataset, None, None)
+    return describe_dataset(dataset, format_of_source(path).name, size_on_disk(path))
 
 
 def materialize(dataset: Dataset) -> Dataset:
@@ -191,15 +205,20 @@ def materialize(dataset: Dataset) -> Dataset:
 
 
 def digest(
-    source: Dataset | PathLike, *, jobs: int | None = None, progress: Progress | None = None
-) -> tuple[dict[str, str], str]:
+    source: Dataset | PathLike,
+    *,
+    jobs: int | None = None,
+    pool: Pool | None = None,
+    progress: Progress | None = None,
+) -> Digests:
     """The content digests (BLAKE3, hexadecimal) of each field, and of the whole.
 
     Computed from the values, in one pass; what a store records is `Field.digest`.
     """
     dataset = source if isinstance(source, Dataset) else open(source)
-    fields = compute_digests(dataset, WriteOptions(jobs=jobs), progress=progress)
-    return fields, combined_digest(fields)
+    options = WorkOptions(jobs=jobs, pool=pool, progress=progress or _unheard)
+    fields = compute_digests(dataset, options)
+    return Digests(fields, combined_digest(fields))
 
 
 def verify(
@@ -207,16 +226,18 @@ def verify(
     *,
     fast: bool = False,
     jobs: int | None = None,
+    pool: Pool | None = None,
     progress: Progress | None = None,
 ) -> VerifyReport:
     """Check a store or file against everything that it records of itself.
 
     Every file is compared with the manifest (length and CRC32C), every chunk decoded, every
-    digest computed; `fast` compares lengths and headers only. `progress` is called as by
+    digest computed; `fast` compares lengths and headers only. `pool` and `progress` are as for
     `write`. Damage is in the report, not raised. Raises `InputError` for what is no scan at
     all, `StorageError` where the system can't read.
     """
-    return verify_path(Path(path), WriteOptions(jobs=jobs), fast=fast, progress=progress)
+    options = CheckOptions(jobs=jobs, pool=pool, progress=progress or _unheard, fast=fast)
+    return verify_path(Path(path), options)
 
 
 def repair(
@@ -224,8 +245,9 @@ def repair(
     source: PathLike,
     *,
     jobs: int | None = None,
+    pool: Pool | None = None,
     progress: Progress | None = None,
-    warn: Callable[[str], None] | None = None,
+    warn: Warn | None = None,
 ) -> RepairReport:
     """Write the damaged frames of a Zarr store again, from a source of the same values.
 
@@ -237,8 +259,8 @@ def repair(
     `InputError` where the source does not hold the same values, `IntegrityError` where the
     root document or the source is damaged, `StorageError`.
     """
-    options = WriteOptions(jobs=jobs)
-    return repair_store(Path(path), Path(source), options, progress=progress, warn=warn)
+    options = CheckOptions(jobs=jobs, pool=pool, progress=progress or _unheard)
+    return repair_store(Path(path), Path(source), read_stored, options, warn)
 
 
 def dataset_of(
@@ -252,18 +274,17 @@ def dataset_of(
     `attrs` are attributes by field, such as ``{"diffraction": {"signal": "counts"}}``;
     they must be JSON, numpy's numbers accepted. Raises `InputError`.
     """
-    values = {name: np.asarray(one) for name, one in arrays.items()}
-    axes = decide_frame_axes({name: one.shape for name, one in values.items()})
+    values = {name: np.asarray(given) for name, given in arrays.items()}
+    axes = decide_frame_axes({name: array.shape for name, array in values.items()})
     fields = {}
-    for name, one in values.items():
-        axis = axes[name]
-        role: Literal["global", "per_frame"] = "global" if axis is None else "per_frame"
-        given = normalise((attrs or {}).get(name, {}))
+    for name, array in values.items():
+        role: Role = "global" if axes[name] is None else "per_frame"
+        own = normalise((attrs or {}).get(name, {}))
         signal = None
         if name in DIFFRACTION_NAMES:
-            signal = given.get("signal") or signal_of(one.dtype, metadata)
-        given = standard_attrs(name, signal) | given
-        fields[name] = memory_field(name, one, role, axis=axis or 0, attrs=given)
+            signal = own.get("signal") or signal_of(array.dtype, metadata)
+        own = standard_attrs(name, signal) | own
+        fields[name] = memory_field(name, array, role, axis=axes[name] or 0, attrs=own)
     return Dataset(fields, metadata)
 
 
@@ -273,10 +294,10 @@ def load_npz(path: PathLike) -> tuple[dict[str, Array], Metadata | None]:
     Raises as `open` does; nothing is ever unpickled.
     """
     path = Path(path)
-    if kind_of_source(path) != "npz":
+    if ".npz" not in format_of_source(path).suffixes:
         raise InputError("is not a .npz file", file=path)
-    dataset = open_dataset(path)
-    return {name: one.values() for name, one in dataset.fields.items()}, dataset.metadata
+    dataset = open_dataset(path, ReadOptions())
+    return {name: field.values() for name, field in dataset.fields.items()}, dataset.metadata
 
 
 def save_npz(

@@ -8,6 +8,8 @@ so code that knows nothing of ptystore still catches the right thing.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 __all__ = [
@@ -20,6 +22,7 @@ __all__ = [
     "ParameterError",
     "PtystoreError",
     "StorageError",
+    "located",
 ]
 
 
@@ -66,6 +69,17 @@ class PtystoreError(Exception):
         if self.member is None:
             self.member = member
         return self
+
+
+@contextmanager
+def located(
+    *, file: str | os.PathLike[str] | None = None, member: str | None = None
+) -> Iterator[None]:
+    """Fill in, in errors of ours that pass, the file or member that their makers did not know."""
+    try:
+        yield
+    except PtystoreError as error:
+        raise error.located(file=file, member=member) from error.__cause__
 
 
 def _rebuild(

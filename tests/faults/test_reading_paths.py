@@ -10,6 +10,7 @@ import pytest
 
 import ptystore
 import scans
+from chunk_places import chunk_places
 from ptystore.errors import IntegrityError
 
 WAYS: dict[str, Callable[[ptystore.Dataset, Path], object]] = {
@@ -37,7 +38,7 @@ def missing(path: Path) -> None:
 
 
 def flipped(path: Path) -> None:
-    scans.flip(scans.chunk_places(path, "diff3d")[1])
+    scans.flip(chunk_places(path, "diff3d")[1])
 
 
 def cut_short(path: Path) -> None:

@@ -14,9 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import ptystore
+from chunk_places import chunk_places
 from ptystore import IntegrityError
 from ptystore.formats.zarr.shard_index import IndexCache
-from scans import Hammer, assert_same, chunk_places, flip, forked, overwrite, put, spawned, values
+from scans import Hammer, assert_same, flip, forked, overwrite, put, spawned, values
 
 FRAMES = values("u2", (5000, 40, 41))  # chunks of 4 frames, shards of 4096
 LARGE = values("f4", (24, 256, 257), seed=1)  # 263 KB a frame and chunk: read in threads

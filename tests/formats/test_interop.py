@@ -16,8 +16,9 @@ import zarr
 from zarr.codecs import BloscCodec, Crc32cCodec, ShardingCodec, ZstdCodec
 
 import ptystore
+from chunk_places import chunk_places
 from ptystore import InputError
-from scans import DTYPES, Array, assert_same, chunk_places, document, put, scan, values
+from scans import DTYPES, Array, assert_same, document, put, scan, values
 
 # fields that another library would take for something else: dimensions and coordinates
 CLASHING = ("x", "y", "kx", "scan", "mode", "note_0", "diff3d_0", "object_y")

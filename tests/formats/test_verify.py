@@ -11,8 +11,10 @@ import pytest
 
 import ptystore
 import scans
+from chunk_places import chunk_places
 from ptystore.errors import InputError, InputMissingError
-from ptystore.formats.findings import Finding, merged
+from ptystore.formats.value_check import merged
+from ptystore.model.results import Damage
 
 FRAMES = 3000
 
@@ -42,15 +44,15 @@ def test_a_sound_store_has_no_damage(store: Path) -> None:
 
 
 def test_every_damaged_range_of_every_field_is_told(store: Path) -> None:
-    places = scans.chunk_places(store, "diff3d")
+    places = chunk_places(store, "diff3d")
     for chunk in (2, 3, 7, 1100):
         scans.flip(places[chunk])
-    scans.flip(scans.chunk_places(store, "xcoords")[0])
-    assert set(ptystore.verify(store).findings) == {
-        Finding("diff3d", "the checksum does not match", 4, 7),
-        Finding("diff3d", "the checksum does not match", 14, 15),
-        Finding("diff3d", "the checksum does not match", 2200, 2201),
-        Finding("xcoords", "the checksum does not match", 0, 2047),
+    scans.flip(chunk_places(store, "xcoords")[0])
+    assert set(ptystore.verify(store).damages) == {
+        Damage("diff3d", "the checksum does not match", 4, 7),
+        Damage("diff3d", "the checksum does not match", 14, 15),
+        Damage("diff3d", "the checksum does not match", 2200, 2201),
+        Damage("xcoords", "the checksum does not match", 0, 2047),
     }
     line = "diff3d: frames 4 to 7: the checksum does not match"
     assert ptystore.verify(store).damage[0] == line
@@ -106,7 +108,7 @@ def test_without_root_and_manifest_it_is_damage_still(store: Path) -> None:
 
 def test_values_are_checked_without_a_manifest(store: Path) -> None:
     (store / "ptystore-manifest.json").unlink()
-    scans.flip(scans.chunk_places(store, "diff3d")[1100])
+    scans.flip(chunk_places(store, "diff3d")[1100])
     assert ptystore.verify(store).damage == (
         "ptystore-manifest.json: the manifest is missing",
         "diff3d: frames 2200 to 2201: the checksum does not match",
@@ -136,7 +138,7 @@ def test_a_digest_of_the_whole_that_is_not_its_fields(store: Path) -> None:
 
 def test_hdf5_ranges_and_fast(tmp_path: Path) -> None:
     file = scans.put(tmp_path, ".h5", scans.scan(100, 64, 64))
-    scans.flip(scans.chunk_places(file, "diff3d")[10])
+    scans.flip(chunk_places(file, "diff3d")[10])
     assert ptystore.verify(file).damage == ("diff3d: frames 20 to 21: the checksum does not match",)
     assert ptystore.verify(file, fast=True).ok
     with open(file, "r+b") as opened:
@@ -148,7 +150,7 @@ def test_hdf5_ranges_and_fast(tmp_path: Path) -> None:
 
 def test_npz_damage_names_the_field(tmp_path: Path) -> None:
     file = scans.put(tmp_path, ".npz", scans.scan(100, 64, 64))
-    scans.flip(scans.chunk_places(file, "diff3d")[0])
+    scans.flip(chunk_places(file, "diff3d")[0])
     (line,) = ptystore.verify(file).damage
     assert line.startswith("diff3d: ")
     assert ptystore.verify(file, fast=True).ok
@@ -171,12 +173,12 @@ def test_what_is_no_scan(tmp_path: Path) -> None:
 
 
 def test_neighbouring_findings_are_one() -> None:
-    a = [Finding("a", "x", 0, 1), Finding("a", "x", 2, 3), Finding("a", "y", 4, 5)]
+    a = [Damage("a", "x", 0, 1), Damage("a", "x", 2, 3), Damage("a", "y", 4, 5)]
     b = [
-        Finding("a", "x", 8, 9),
-        Finding("a", "x", 8, 9),
-        Finding("b", "x", 10, 11),
-        Finding("b", "x"),
+        Damage("a", "x", 8, 9),
+        Damage("a", "x", 8, 9),
+        Damage("b", "x", 10, 11),
+        Damage("b", "x"),
     ]
-    assert merged(a + b) == [Finding("a", "x", 0, 3), a[2], b[0], b[2], b[3]]
-    assert str(Finding("probe", "x", 0, 3, per_frame=False)) == "probe: rows 0 to 3: x"
+    assert merged(a + b) == [Damage("a", "x", 0, 3), a[2], b[0], b[2], b[3]]
+    assert str(Damage("probe", "x", 0, 3, per_frame=False)) == "probe: rows 0 to 3: x"

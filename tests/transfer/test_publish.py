@@ -6,7 +6,6 @@ import errno
 import fcntl
 import os
 import socket
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -17,11 +16,9 @@ from publications import (
     FOLDERS,
     INNER,
     KERNELS,
-    NEW,
     OLD,
     OVERWRITE,
     fail,
-    fill,
     litter,
     put,
     state,
@@ -213,18 +210,6 @@ def test_files_then_folders_then_rename_then_parent(
     assert steps[0] == "remove"
     assert sorted(steps[1:4]) == sorted(INNER)
     assert steps[4:] == ["diffraction/c", "diffraction", "", "rename", ".", "remove"]
-
-
-def test_sync_tree_on_a_thread_pool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    fill(tmp_path, NEW, folder=True)
-    with ThreadPoolExecutor(2) as pool:
-        publish.sync_tree(tmp_path, run=lambda tasks: list(pool.map(lambda task: task(), tasks)))  # type: ignore[arg-type, return-value]
-        monkeypatch.setattr(os, "fsync", lambda descriptor: fail(errno.EIO)())
-        with pytest.raises(OSError, match="error") as caught:
-            publish.sync_tree(
-                tmp_path, run=lambda tasks: list(pool.map(lambda task: task(), tasks))
-            )  # type: ignore[arg-type, return-value]
-    assert caught.value.filename in {str(tmp_path / name) for name in INNER}
 
 
 def test_a_failing_disk_is_named_by_file(tmp_path: Path) -> None:

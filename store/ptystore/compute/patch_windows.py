@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from ptystore.errors import InputError
+from ptystore.model.choices import Interpolation
 from ptystore.model.lazy_array import Array, CachedArray, Indices
 
-__all__ = ["Interpolation", "PatchWindows"]
-
-Interpolation = Literal["bilinear", "nearest"]
+__all__ = ["PatchWindows"]
 
 
 class PatchWindows:

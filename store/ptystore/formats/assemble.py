@@ -9,17 +9,18 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, get_args
 
 import numpy as np
 
 from ptystore.errors import InputError, ParameterError
 from ptystore.formats.virtual import Virtual, restore
+from ptystore.model.choices import AxisOrder, MetadataMode, Role, Signal
 from ptystore.model.contract import COORDINATE_NAMES, DIFFRACTION_NAMES, standard_attrs
-from ptystore.model.dataset import Dataset, Field, Role, Source, Storage
+from ptystore.model.dataset import Dataset, Field, Source, Storage
 from ptystore.model.lazy_array import LazyArray, read_all
 from ptystore.model.metadata import Metadata
-from ptystore.model.roles import AxisOrder, RoleOverrides, decide_frame_axes, override_frame_axes
+from ptystore.model.roles import RoleOverrides, decide_frame_axes, override_frame_axes
 
 __all__ = [
     "Contents",
@@ -30,8 +31,6 @@ __all__ = [
     "metadata_from_text",
     "signal_of",
 ]
-
-Signal = Literal["amplitude", "counts"]
 
 
 @dataclass(frozen=True)
@@ -48,7 +47,7 @@ class ReadOptions:
     per_frame: tuple[str, ...] = ()
     global_: tuple[str, ...] = ()
     signal: Signal | None = None
-    metadata: Literal["strict", "keep-text"] = "strict"
+    metadata: MetadataMode = "strict"
     allow_nonfinite: bool = False
     max_bytes: int | None = None
 
@@ -89,61 +88,58 @@ def metadata_from_text(text: str, options: ReadOptions) -> Metadata:
     return Metadata.from_json(text, strict=options.metadata == "strict")
 
 
-def assemble(path: Path, contents: Contents, options: ReadOptions) -> Dataset:
-    """The dataset of what was found in `path`.
+def assemble(contents: Contents, options: ReadOptions, path: Path) -> Dataset:
+    """The dataset of what was found in the file or store at the absolute `path`.
 
     Raises `InputError` where the arrays contradict each other or the contract.
     """
-    axes = _frame_axes(path, contents, options)
-    fields = {}
-    for name, raw in contents.arrays.items():
-        axis = axes[name]
-        role: Role = "global" if axis is None else "per_frame"
-        notes = contents.notes.get(name) if contents.notes else None
-        attrs = dict(notes.attrs if notes else raw.attrs)
-        known = attrs.get("signal") in ("amplitude", "counts") and options.signal is None
-        if name in DIFFRACTION_NAMES and not known:
-            attrs |= standard_attrs(name, _signal(path, name, raw, contents.metadata, options))
-        elif notes is None:
-            attrs = standard_attrs(name) | attrs
-        digest = notes.digest if notes and notes.frame_axis == axis else None
-        array = raw.build(axis or 0)
-        if array.axis != (axis or 0):
-            raise InputError(
-                f"is stored along axis {array.axis}, and can't be read along axis {axis or 0}",
-                file=path,
-                member=name,
-                advice="ingest the original file again, with the other role or --axis-order",
-            )
-        fields[name] = Field(name, array, role, attrs, digest, raw.storage)
+    axes = _frame_axes(contents, options)
+    fields = {name: _field(name, axes[name], contents, options) for name in contents.arrays}
     own_roles = contents.notes is not None and all(
         contents.notes[name].frame_axis == axes[name] for name in contents.notes
     )
     if contents.virtual is not None:
-        fields = restore(fields, contents.virtual, file=path)
-    checks = [] if options.allow_nonfinite else [partial(_check_finite, path, fields)]
-    source = Source(path.absolute(), contents.digest if own_roles else None)
+        fields = restore(fields, contents.virtual)
+    checks = [] if options.allow_nonfinite else [partial(_check_finite, fields)]
+    source = Source(path, contents.digest if own_roles else None)
     return Dataset(fields, contents.metadata, source, tuple(checks))
 
 
-def _frame_axes(path: Path, contents: Contents, options: ReadOptions) -> dict[str, int | None]:
+def _field(name: str, axis: int | None, contents: Contents, options: ReadOptions) -> Field:
+    raw = contents.arrays[name]
+    notes = contents.notes.get(name) if contents.notes else None
+    attrs = dict(notes.attrs if notes else raw.attrs)
+    known = attrs.get("signal") in get_args(Signal) and options.signal is None
+    if name in DIFFRACTION_NAMES and not known:
+        attrs |= standard_attrs(name, _signal(name, raw, contents.metadata, options))
+    elif notes is None:
+        attrs = standard_attrs(name) | attrs
+    digest = notes.digest if notes and notes.frame_axis == axis else None
+    array = raw.build(axis or 0)
+    if array.axis != (axis or 0):
+        raise InputError(
+            f"is stored along axis {array.axis}, and can't be read along axis {axis or 0}",
+            member=name,
+            advice="ingest the original file again, with the other role or --axis-order",
+        )
+    role: Role = "global" if axis is None else "per_frame"
+    return Field(name, array, role, attrs, digest, raw.storage)
+
+
+def _frame_axes(contents: Contents, options: ReadOptions) -> dict[str, int | None]:
     shapes = {name: raw.shape for name, raw in contents.arrays.items()}
     overrides = RoleOverrides(options.axis_order, options.per_frame, options.global_)
     if contents.notes is None:
-        return decide_frame_axes(shapes, overrides, file=str(path))
+        return decide_frame_axes(shapes, overrides)
     stored = {name: contents.notes[name].frame_axis for name in shapes}
-    return override_frame_axes(stored, shapes, overrides, file=str(path))
+    return override_frame_axes(stored, shapes, overrides)
 
 
-def _signal(
-    path: Path, name: str, raw: RawArray, metadata: Metadata | None, options: ReadOptions
-) -> Signal:
+def _signal(name: str, raw: RawArray, metadata: Metadata | None, options: ReadOptions) -> Signal:
     """What frames are: integers are counts; the caller or the metadata says of floats."""
     if raw.dtype.kind in "iub":
         if options.signal == "amplitude":
-            raise ParameterError(
-                f"is {raw.dtype}: integers are always counts", file=path, member=name
-            )
+            raise ParameterError(f"is {raw.dtype}: integers are always counts", member=name)
         return "counts"
     return options.signal or signal_of(raw.dtype, metadata)
 
@@ -156,7 +152,7 @@ def signal_of(dtype: np.dtype[Any], metadata: Metadata | None) -> Signal:
     return "counts" if domain == "count_intensity" else "amplitude"
 
 
-def _check_finite(path: Path, fields: Mapping[str, Field]) -> Iterable[str]:
+def _check_finite(fields: Mapping[str, Field]) -> Iterable[str]:
     for name in COORDINATE_NAMES:
         if name not in fields or fields[name].dtype.kind != "f":
             continue
@@ -165,7 +161,6 @@ def _check_finite(path: Path, fields: Mapping[str, Field]) -> Iterable[str]:
             raise InputError(
                 f"{bad.size} of {fields[name].shape[0]} scan positions are not finite, "
                 f"the first at index {bad[0]}",
-                file=path,
                 member=name,
                 advice="correct them, or give --allow-nonfinite to let them pass",
             )

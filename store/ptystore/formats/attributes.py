@@ -7,7 +7,6 @@ import binascii
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -77,7 +76,7 @@ class RootNote:
         }
 
     @classmethod
-    def from_json(cls, note: Any, *, file: Path) -> RootNote:
+    def from_json(cls, note: Any) -> RootNote:
         """Parse the attribute.
 
         Raises `InputError` for a format version that this release doesn't know and
@@ -87,7 +86,6 @@ class RootNote:
             if type(note["format"]) is int and note["format"] > FORMAT_VERSION:
                 raise InputError(
                     f"has format version {note['format']}, this release reads {FORMAT_VERSION}",
-                    file=file,
                     advice="pip install --upgrade ptystore",
                 )
             if type(note["format"]) is not int or note["format"] != FORMAT_VERSION:
@@ -98,7 +96,7 @@ class RootNote:
             raise
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise IntegrityError(
-                f"its ptystore attribute is not what ptystore writes: {error}", file=file
+                f"its ptystore attribute is not what ptystore writes: {error}"
             ) from error
 
 
@@ -132,12 +130,12 @@ def metadata_to_text(metadata: Metadata) -> tuple[str, bool]:
     return base64.b64encode(data).decode("ascii"), True
 
 
-def metadata_from_bytes(encoded: str, *, file: Path) -> Metadata:
+def metadata_from_bytes(encoded: str) -> Metadata:
     """The text that `metadata_to_text` gave in base64, kept verbatim again."""
     try:
         data = base64.b64decode(encoded, validate=True)
         return Metadata.keep_text(data.decode("utf-8", "surrogatepass"))
     except (binascii.Error, ValueError, TypeError) as error:
         raise IntegrityError(
-            "is not the base64 text that ptystore writes", file=file, member="metadata"
+            "is not the base64 text that ptystore writes", member="metadata"
         ) from error

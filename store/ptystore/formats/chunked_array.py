@@ -5,10 +5,8 @@ Shared by the formats that store chunks; each says how it finds a chunk's bytes.
 
 from __future__ import annotations
 
-import os
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -19,7 +17,9 @@ import numpy as np
 from ptystore.errors import IntegrityError
 from ptystore.formats.chunk_codec import ChunkError, decode
 from ptystore.model.layout import Layout
-from ptystore.model.lazy_array import Array, Indices, LazyBase
+from ptystore.model.lazy_array import Array, Indices, LazyBase, rows_back, rows_first
+from ptystore.pools.cores import usable_cores
+from ptystore.pools.threads import ThreadPool
 
 __all__ = ["ChunkedArray", "DamagedRows", "Span", "chunks_of", "neighbours"]
 
@@ -43,7 +43,7 @@ def chunks_of(layout: Layout, rows_first: Array) -> Iterator[Array]:
             full = np.zeros((layout.chunk_rows, *rows.shape[1:]), rows.dtype)
             full[: rows.shape[0]] = rows
             rows = full
-        yield np.ascontiguousarray(np.moveaxis(rows, 0, layout.axis)) if layout.axis else rows
+        yield np.ascontiguousarray(rows_back(rows, layout.axis, rows.ndim)) if layout.axis else rows
 
 
 @dataclass(frozen=True)
@@ -130,22 +130,23 @@ class ChunkedArray(LazyBase):
     def _in_threads(self, chunks: Sequence[int], work: Callable[[Sequence[int]], None]) -> None:
         """Call `work` on all of the chunks, in several threads where that is quicker."""
         chunk_bytes = self._layout.chunk_rows * self._layout.row_bytes
-        if chunk_bytes < _THREAD_CHUNK_BYTES or len(chunks) * chunk_bytes < _THREAD_BYTES:
+        whole = len(chunks) * chunk_bytes
+        if len(chunks) == 1 or chunk_bytes < _THREAD_CHUNK_BYTES or whole < _THREAD_BYTES:
             work(chunks)
             return
-        threads = min(len(os.sched_getaffinity(0)), _THREADS, len(chunks))
+        threads = min(usable_cores(), _THREADS, len(chunks))
         step = -(-len(chunks) // (4 * threads))
         parts = [chunks[at : at + step] for at in range(0, len(chunks), step)]
         # The threads end with the call, so that a fork never meets them.
-        with ThreadPoolExecutor(threads, thread_name_prefix="ptystore-read") as executor:
-            for _ in executor.map(work, parts):
+        with ThreadPool(threads, "ptystore-read") as pool:
+            for _ in pool.map(work, parts):
                 pass
 
     def _read_chunks(self, out: Array, start: int, stop: int, chunks: Sequence[int]) -> None:
         """Decode `chunks` into `out`, which holds the rows `start` to `stop`."""
         rows = self._layout.chunk_rows
         in_place = self.axis == 0 and bool(self.shape)
-        target = np.moveaxis(out, self.axis, 0) if self.shape else out.reshape(1)
+        target = rows_first(out, self.axis)
         values, values_rows = self._scratch()
         for chunk, data in self.stored(chunks):
             first, last = chunk * rows, (chunk + 1) * rows
@@ -159,7 +160,7 @@ class ChunkedArray(LazyBase):
     def _take_chunks(self, out: Array, picks: Picks, chunks: Sequence[int]) -> None:
         """Decode `chunks` and put the rows that are wanted of them where they belong in `out`."""
         in_place = self.axis == 0
-        target = np.moveaxis(out, self.axis, 0)
+        target = rows_first(out, self.axis)
         values, values_rows = self._scratch()
         at = bisect_left(picks.chunks, chunks[0])
         for place, (chunk, data) in enumerate(self.stored(chunks), at):
@@ -182,7 +183,7 @@ class ChunkedArray(LazyBase):
     def _scratch(self) -> tuple[Array, Array]:
         """Room for one chunk, and the same seen with its rows first."""
         values = np.empty(self._layout.chunk_shape, self.dtype)
-        return values, np.moveaxis(values, self.axis, 0) if self.shape else values.reshape(1)
+        return values, rows_first(values, self.axis)
 
     def _decode(self, chunk: int, data: memoryview, out: Array) -> None:
         try:

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from concurrent.futures import Executor
+import dataclasses
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
-import numpy as np
-
 from ptystore.errors import DamagedInputError, IntegrityError
 from ptystore.formats.chunked_array import DamagedRows
-from ptystore.formats.findings import Finding, merged
 from ptystore.model.content_digest import FieldDigest, leaf_hashes
 from ptystore.model.dataset import Field
-from ptystore.model.lazy_array import Array
+from ptystore.model.lazy_array import Array, rows_first
+from ptystore.model.results import Damage
+from ptystore.pools.base import Pool
 from ptystore.transfer.execute import run_in_order
-from ptystore.transfer.one_pass import HashSink, Progress
+from ptystore.transfer.one_pass import HashSink
+from ptystore.transfer.options import Progress
 
-__all__ = ["DAMAGE", "check_values"]
+__all__ = ["DAMAGE", "check_values", "merged"]
 
 #: To whoever reads an .npz, damage in it is bad input; here it is what is looked for.
 DAMAGE = (IntegrityError, DamagedInputError)
@@ -30,28 +30,28 @@ class _Block:
 
     leaves: bytes
     nbytes: int
-    findings: tuple[Finding, ...] = ()
+    damages: tuple[Damage, ...] = ()
 
 
 def check_values(
-    field: Field, executor: Executor, in_flight: int, progress: Progress
-) -> tuple[str | None, list[Finding]]:
+    field: Field, pool: Pool, in_flight: int, progress: Progress
+) -> tuple[str | None, list[Damage]]:
     """Read a field block by block on the workers, at most `in_flight` blocks at a time.
 
     Returns its digest, None where it is damaged, and the damage as ranges of frames.
     Raises `StorageError` where the operating system can't read, `InputError` where another
     tool's file can't be read.
     """
-    digest = FieldDigest(field.name, field.role, field.dtype, field.shape, field.frame_axis)
-    findings: list[Finding] = []
+    digest = FieldDigest.of(field)
+    damages: list[Damage] = []
     try:
-        for block in run_in_order(_tasks(field), executor, in_flight):
+        for block in run_in_order(_tasks(field), pool, in_flight):
             digest.add(block.leaves)
-            findings += block.findings
+            damages += block.damages
             progress(block.nbytes)
     except DAMAGE as error:
-        findings.append(_finding(field, error))
-    return None if findings else digest.hexdigest(), merged(findings)
+        damages.append(_damage(field, error))
+    return None if damages else digest.hexdigest(), merged(damages)
 
 
 def _tasks(field: Field) -> Iterator[Callable[[], _Block]]:
@@ -69,11 +69,10 @@ def _check(field: Field, start: int, stop: int, finish: Callable[[], Array]) -> 
     except DamagedRows:
         nbytes = field.nbytes // HashSink().layout(field).rows * (stop - start)
         return _Block(b"", nbytes, tuple(_damaged(field, start, stop)))
-    rows = np.moveaxis(block, field.array.axis, 0) if field.shape else block.reshape(1)
-    return _Block(leaf_hashes(np.ascontiguousarray(rows)), block.nbytes)
+    return _Block(leaf_hashes(rows_first(block, field.array.axis)), block.nbytes)
 
 
-def _damaged(field: Field, start: int, stop: int) -> Iterator[Finding]:
+def _damaged(field: Field, start: int, stop: int) -> Iterator[Damage]:
     """Each damaged range of the rows `start` to `stop`, chunk by chunk."""
     chunk = field.storage.chunk_shape if field.storage else None
     step = chunk[field.array.axis] if chunk else stop - start
@@ -83,17 +82,39 @@ def _damaged(field: Field, start: int, stop: int) -> Iterator[Finding]:
         try:
             field.array.read(at, end)
         except DAMAGE as error:
-            finding = _finding(field, error)
-            yield finding
+            damage = _damage(field, error)
+            yield damage
             # A file that is missing is so for all of its chunks.
-            end = max(end, 0 if finding.last_frame is None else finding.last_frame + 1)
+            end = max(end, 0 if damage.last_frame is None else damage.last_frame + 1)
         at = end
 
 
-def _finding(field: Field, error: IntegrityError | DamagedInputError) -> Finding:
+def _damage(field: Field, error: IntegrityError | DamagedInputError) -> Damage:
     if isinstance(error, DamagedRows) and error.found is not None:
         first, last, cause = error.found
         if field.shape:
-            return Finding(field.name, cause, first, last, field.role == "per_frame")
-        return Finding(field.name, cause)
-    return Finding(field.name, error.reason)
+            return Damage(field.name, cause, first, last, field.role == "per_frame")
+        return Damage(field.name, cause)
+    return Damage(field.name, error.reason)
+
+
+def merged(damages: Iterable[Damage]) -> list[Damage]:
+    """The same damages in their order, neighbouring ranges of one reason made one."""
+    kept: list[Damage] = []
+    for one in damages:
+        last = kept[-1] if kept else None
+        if one in kept[-1:]:
+            continue
+        if (
+            last is not None
+            and last.last_frame is not None
+            and one.first_frame is not None
+            and one.last_frame is not None
+            and (last.member, last.reason) == (one.member, one.reason)
+            and one.first_frame <= last.last_frame + 1
+        ):
+            end = max(last.last_frame, one.last_frame)
+            kept[-1] = dataclasses.replace(last, last_frame=end)
+            continue
+        kept.append(one)
+    return kept

@@ -10,7 +10,6 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -136,7 +135,7 @@ def _stored_name(name: str, source: Field, stored: dict[str, Field]) -> str:
     return chosen
 
 
-def restore(fields: Mapping[str, Field], virtual: Virtual, *, file: Path) -> dict[str, Field]:
+def restore(fields: Mapping[str, Field], virtual: Virtual) -> dict[str, Field]:
     """The fields that show, virtual ones included, in their order.
 
     Raises `IntegrityError` for recipes that this release can't compute, or that don't fit.
@@ -151,7 +150,6 @@ def restore(fields: Mapping[str, Field], virtual: Virtual, *, file: Path) -> dic
         except (KeyError, TypeError, ValueError) as error:
             raise IntegrityError(
                 f"its recipe can't be computed: {error}",
-                file=file,
                 member=name,
                 advice="a newer ptystore may know it: pip install --upgrade ptystore",
             ) from error
@@ -161,4 +159,4 @@ def restore(fields: Mapping[str, Field], virtual: Virtual, *, file: Path) -> dic
     try:
         return {name: found[name] for name in virtual.order if name not in virtual.hidden}
     except KeyError as error:
-        raise IntegrityError(f"there is no field {error}", file=file) from error
+        raise IntegrityError(f"there is no field {error}") from error

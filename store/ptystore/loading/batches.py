@@ -5,16 +5,18 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import asdict, dataclass, replace
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import numpy as np
 
 from ptystore.errors import ParameterError
-from ptystore.loading.epoch_order import EpochOrder, Shuffle
+from ptystore.loading.epoch_order import EpochOrder
+from ptystore.model.choices import Shuffle
 from ptystore.model.lazy_array import Array, CachedArray, Indices, LazyArray
+from ptystore.pools.threads import ThreadPool
 
 __all__ = ["INDEX", "BatchOptions", "Batches", "kept_if_small"]
 
@@ -25,13 +27,12 @@ INDEX = "index"
 # would otherwise need every chunk.
 _KEPT_BYTES = 8 << 20
 
-_SHUFFLES = ("none", "blocks", "full")
 
 Result = TypeVar("Result")
 Batch = dict[str, Array]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class BatchOptions:
     """What `Dataset.batches` was asked for, checked.
 
@@ -59,8 +60,9 @@ class BatchOptions:
             object.__setattr__(self, name, int(value))
         if self.rank >= self.world_size:
             raise ParameterError(f"rank {self.rank} of {self.world_size}: ranks count from 0")
-        if self.shuffle not in _SHUFFLES:
-            raise ParameterError(f"shuffle is {self.shuffle!r}, not one of {', '.join(_SHUFFLES)}")
+        if self.shuffle not in get_args(Shuffle):
+            known = ", ".join(get_args(Shuffle))
+            raise ParameterError(f"shuffle is {self.shuffle!r}, not one of {known}")
 
 
 class Batches(Iterator[Batch]):
@@ -79,15 +81,15 @@ class Batches(Iterator[Batch]):
         count = first.shape[first.axis]
         frame_bytes = sum(_bytes_of(one) for one in arrays.values()) // max(1, count)
         self._order = EpochOrder(
-            count,
-            options.shuffle,
-            options.seed,
-            options.epoch,
-            options.rank,
-            options.world_size,
-            options.batch_size,
-            shard,
-            options.buffer_bytes // max(1, frame_bytes),
+            count=count,
+            shuffle=options.shuffle,
+            seed=options.seed,
+            epoch=options.epoch,
+            rank=options.rank,
+            world_size=options.world_size,
+            batch_size=options.batch_size,
+            shard=shard,
+            window=options.buffer_bytes // max(1, frame_bytes),
         )
         self._step = 1
         self._next = options.start
@@ -233,18 +235,18 @@ def _read_ahead(
         yield from (task() for task in tasks)
         return
     process = os.getpid()
-    executor = ThreadPoolExecutor(threads, thread_name_prefix="ptystore-batches")
+    pool = ThreadPool(threads, "ptystore-batches")
     pending: deque[Future[Result]] = deque()
     try:
         for task in tasks:
-            pending.append(executor.submit(task))
+            pending.append(pool.submit(task))
             if len(pending) > ahead:
                 yield pending.popleft().result()
         while pending:
             yield pending.popleft().result()
     finally:
         if os.getpid() == process:
-            executor.shutdown(wait=True, cancel_futures=True)
+            pool.close(cancel=True)
 
 
 def kept_if_small(array: LazyArray) -> LazyArray:

@@ -9,16 +9,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.random import Philox, SeedSequence
 
+from ptystore.model.choices import Shuffle
 from ptystore.model.lazy_array import Indices
 
-__all__ = ["EpochOrder", "Shuffle", "permuted"]
-
-Shuffle = Literal["none", "blocks", "full"]
+__all__ = ["EpochOrder", "permuted"]
 
 _PIECE = 1 << 14
 _ROUNDS = 96
@@ -27,7 +26,7 @@ _ROUNDS = 96
 _FULL, _SHARDS, _MIX = range(3)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class EpochOrder:
     """The frames of one rank's part of an epoch, in order.
 

@@ -18,9 +18,9 @@ import numpy as np
 
 from ptystore.errors import InputError, ParameterError
 from ptystore.loading.batches import INDEX, kept_if_small
-from ptystore.loading.epoch_order import Shuffle
+from ptystore.model.choices import Shuffle
 from ptystore.model.dataset import Dataset
-from ptystore.model.lazy_array import Array
+from ptystore.model.lazy_array import Array, rows_first
 
 try:
     # Untyped on purpose: the types of this file hold with and without torch.
@@ -65,7 +65,7 @@ class FrameDataset(torch_data.Dataset):  # type: ignore[misc]
         """The frames at `indices`, in that order, repeats allowed, by one concurrent read."""
         wanted = np.asarray(indices, np.int64)
         columns = {
-            name: _tensor(name, np.moveaxis(values, self._axes[name], 0))
+            name: _tensor(name, rows_first(values, self._axes[name]))
             for name, values in self._chosen.take(wanted).items()
         }
         columns[INDEX] = torch.from_numpy(np.where(wanted < 0, wanted + self._count, wanted))

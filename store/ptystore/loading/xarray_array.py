@@ -1,4 +1,4 @@
-"""A field under xarray's interface for lazy arrays; importing this needs xarray."""
+"""A lazy array under xarray's interface for lazy arrays; importing this needs xarray."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ import numpy as np
 from xarray.backends import BackendArray
 from xarray.core import indexing
 
-from ptystore.model.dataset import Field
-from ptystore.model.lazy_array import Array
+from ptystore.model.indexing import read_indexed
+from ptystore.model.lazy_array import Array, LazyArray, read_all
 
-__all__ = ["FieldArray", "lazily_indexed"]
+__all__ = ["IndexedArray", "lazily_indexed"]
 
 
-class FieldArray(BackendArray):
-    """Reads, of a field, the frames that an outer (orthogonal) index names."""
+class IndexedArray(BackendArray):
+    """Reads the frames that an outer (orthogonal) index names."""
 
-    def __init__(self, field: Field) -> None:
-        self._field = field
-        self.shape = field.shape
-        self.dtype = field.dtype
+    def __init__(self, array: LazyArray) -> None:
+        self._array = array
+        self.shape = array.shape
+        self.dtype = array.dtype
 
     def __getitem__(self, key: indexing.ExplicitIndexer) -> Any:
         return indexing.explicit_indexing_adapter(
@@ -29,13 +29,13 @@ class FieldArray(BackendArray):
 
     def _outer(self, key: tuple[Any, ...]) -> Array:
         if not self.shape:
-            return np.asarray(self._field.values())
-        axis = self._field.array.axis
+            return read_all(self._array)
+        axis = self._array.axis
         # The frames first, as indices or a slice; then one axis after another, from the last,
         # so that an axis that an integer removes does not move those still to come.
         rows = key[axis]
         frames = rows if isinstance(rows, slice) else np.atleast_1d(rows)
-        values = self._field[(*[slice(None)] * axis, frames)]
+        values = read_indexed(self._array, (*[slice(None)] * axis, frames))
         for d in reversed(range(len(key))):
             if d != axis:
                 values = values[(*[slice(None)] * d, key[d])]
@@ -44,6 +44,6 @@ class FieldArray(BackendArray):
         return np.asarray(values)
 
 
-def lazily_indexed(field: Field) -> indexing.LazilyIndexedArray:
-    """The field as a lazy array of xarray's."""
-    return indexing.LazilyIndexedArray(FieldArray(field))
+def lazily_indexed(array: LazyArray) -> indexing.LazilyIndexedArray:
+    """The array as a lazy one of xarray's."""
+    return indexing.LazilyIndexedArray(IndexedArray(array))

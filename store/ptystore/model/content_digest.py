@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from blake3 import blake3
 
+from ptystore.model.dataset import Field
 from ptystore.model.layout import leaf_rows
 
 __all__ = [
@@ -67,6 +68,11 @@ class FieldDigest:
         header = ["ptystore-field-1", name, role, dtype_name(dtype), list(shape), frame_axis]
         text = json.dumps(header, separators=(",", ":"), ensure_ascii=True)
         self._hash = blake3(text.encode("ascii") + b"\n")
+
+    @classmethod
+    def of(cls, field: Field) -> FieldDigest:
+        """The digest of a field, of which no block was added yet."""
+        return cls(field.name, field.role, field.dtype, field.shape, field.frame_axis)
 
     def add(self, leaves: bytes) -> None:
         """Take the leaf hashes of the next block."""

@@ -7,19 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+
+from ptystore.model.choices import Presence, Role
 
 __all__ = [
     "COORDINATE_NAMES",
     "DIFFRACTION_NAMES",
     "FIELDS",
     "POSITION_NAMES",
+    "RECORD_NAMES",
     "FieldSpec",
     "dimension_names",
     "standard_attrs",
 ]
-
-Presence = Literal["required", "optional"]
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class FieldSpec:
     name: str
     dims: tuple[str, ...]
     dtype: str
-    role: Literal["per_frame", "global"]
+    role: Role
     long_name: str
     units: str | None = None
     presence: Presence = "optional"
@@ -93,6 +93,17 @@ POSITION_NAMES = ("xcoords", "ycoords")
 
 #: All scan positions, the nominal ones too.
 COORDINATE_NAMES = ("xcoords", "ycoords", "xcoords_start", "ycoords_start")
+
+
+#: The (tool, operation) of the record that a verb leaves. Downstream guards look for some of them.
+RECORD_NAMES: Mapping[str, tuple[str, str]] = {
+    "ingest": ("ptystore", "ingest"),
+    "simulate": ("ptystore", "simulate"),
+    "canonicalize": ("transpose_rename_convert", "canonicalize_dataset"),
+    "patch": ("generate_patches_tool.py", "generate_patches"),
+    "split": ("split_dataset_tool.py", "train_test_split"),
+    "view": ("ptystore", "select_view"),
+}
 
 
 def standard_attrs(name: str, signal: str | None = None) -> dict[str, str]:

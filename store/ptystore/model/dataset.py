@@ -3,31 +3,30 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from ptystore.errors import InputError, ParameterError
-from ptystore.model.contract import DIFFRACTION_NAMES
+from ptystore.model.choices import Role, Shuffle
+from ptystore.model.contract import DIFFRACTION_NAMES, RECORD_NAMES, dimension_names
 from ptystore.model.indexing import read_indexed
 from ptystore.model.layout import plan
 from ptystore.model.lazy_array import Array, LazyArray, MemoryArray, read_all
 from ptystore.model.metadata import InputRef, Metadata, Transformation
+from ptystore.pools.threads import ThreadPool
 
 if TYPE_CHECKING:
     import xarray
 
     from ptystore.loading.batches import Batches
-    from ptystore.loading.epoch_order import Shuffle
 
-__all__ = ["Check", "Dataset", "Field", "Recipe", "Role", "Source", "Storage", "memory_field"]
-
-Role = Literal["per_frame", "global"]
+__all__ = ["Check", "Dataset", "Field", "Recipe", "Source", "Storage", "memory_field"]
 
 # Asked around a write: raises what must stop it, yields lines to warn the user with.
 Check = Callable[[], Iterable[str]]
@@ -90,16 +89,23 @@ class Field:
         return self.array.dtype
 
     @property
+    def possible_dtypes(self) -> tuple[np.dtype[Any], ...]:
+        """What `dtype` may turn out to be, narrowest first, where telling would mean computing."""
+        return self.array.possible_dtypes
+
+    @property
     def ndim(self) -> int:
         return len(self.shape)
 
     @property
     def nbytes(self) -> int:
         """Bytes of the values uncompressed; a Python int of any size."""
-        total = self.dtype.itemsize
-        for length in self.shape:
-            total *= length
-        return total
+        return self.dtype.itemsize * math.prod(self.shape)
+
+    @property
+    def largest_nbytes(self) -> int:
+        """`nbytes`, or the most that they can be where `dtype` is not decided yet."""
+        return self.possible_dtypes[-1].itemsize * math.prod(self.shape)
 
     @property
     def shard_shape(self) -> tuple[int, ...]:
@@ -184,7 +190,11 @@ class Dataset(Mapping[str, Field]):
     __hash__ = object.__hash__
 
     def __repr__(self) -> str:
-        parts = (f"{f.name} {f.dtype}{list(f.shape)}" for f in self.values())
+        # Looking computes nothing: a dtype that a first pass decides is shown as what it may be.
+        parts = (
+            f"{field.name} {'|'.join(map(str, field.possible_dtypes))}{list(field.shape)}"
+            for field in self.values()
+        )
         return f"<Dataset {self.source.path if self.source else 'in memory'}: {', '.join(parts)}>"
 
     @property
@@ -215,7 +225,22 @@ class Dataset(Mapping[str, Field]):
     @property
     def nbytes(self) -> int:
         """Uncompressed bytes of all fields."""
-        return sum(one.nbytes for one in self.values())
+        return sum(field.nbytes for field in self.values())
+
+    @property
+    def largest_nbytes(self) -> int:
+        """`nbytes`, or the most that they can be where a dtype is not decided yet."""
+        return sum(field.largest_nbytes for field in self.values())
+
+    @property
+    def global_bytes(self) -> int:
+        """Uncompressed bytes of the global fields, which are held in memory."""
+        return sum(field.nbytes for field in self.values() if field.role == "global")
+
+    def dims(self) -> dict[str, tuple[str, ...]]:
+        """The names of every field's axes: the contract's where sizes agree."""
+        shapes = {field.name: field.shape for field in self.values()}
+        return dimension_names(shapes, {field.name: field.frame_axis for field in self.values()})
 
     def take(self, indices: npt.ArrayLike) -> dict[str, Array]:
         """All per-frame fields at the given frames, read at the same time.
@@ -227,12 +252,11 @@ class Dataset(Mapping[str, Field]):
         fields = [one for one in self.values() if one.role == "per_frame"]
         if not fields:
             return {}
-        with ThreadPoolExecutor(
-            min(8, len(fields)), thread_name_prefix="ptystore-take"
-        ) as executor:
-            keys = [(*[slice(None)] * one.array.axis, wanted) for one in fields]
-            values = executor.map(Field.__getitem__, fields, keys)
-            return dict(zip((one.name for one in fields), values, strict=True))
+        with ThreadPool(min(8, len(fields)), "ptystore-take") as pool:
+            values = pool.map(
+                lambda field: field[(*[slice(None)] * field.array.axis, wanted)], fields
+            )
+            return {field.name: taken for field, taken in zip(fields, values, strict=True)}
 
     def batches(
         self,
@@ -296,17 +320,17 @@ class Dataset(Mapping[str, Field]):
                 advice="give the fields that are wanted, without this one",
             )
         options = BatchOptions(
-            batch_size,
-            names,
-            shuffle,
-            seed,
-            epoch,
-            rank,
-            world_size,
-            drop_last,
-            prefetch,
-            start,
-            buffer_bytes,
+            batch_size=batch_size,
+            fields=names,
+            shuffle=shuffle,
+            seed=seed,
+            epoch=epoch,
+            rank=rank,
+            world_size=world_size,
+            drop_last=drop_last,
+            prefetch=prefetch,
+            start=start,
+            buffer_bytes=buffer_bytes,
         )
         chosen = [per_frame[name] for name in names]
         widest = max(chosen, key=lambda one: one.nbytes)
@@ -324,7 +348,8 @@ class Dataset(Mapping[str, Field]):
         """
         from ptystore.loading.to_xarray import to_xarray
 
-        return to_xarray(self, chunked)
+        document = self.metadata.document if self.metadata else None
+        return to_xarray(self.fields, self.dims(), document, chunked)
 
     def to_dask(self) -> dict[str, Any]:
         """All fields by name as dask arrays whose chunks are the shards, read when computed.
@@ -333,7 +358,7 @@ class Dataset(Mapping[str, Field]):
         """
         from ptystore.loading.to_xarray import to_dask
 
-        return to_dask(self)
+        return to_dask(self.fields)
 
     def require(self, name: str, what_for: str) -> Field:
         """The field `name`, or an `InputError` that says what needs it."""
@@ -349,18 +374,18 @@ class Dataset(Mapping[str, Field]):
     def transformed(
         self,
         fields: Iterable[Field],
-        *,
-        tool: str,
-        operation: str,
+        verb: str,
         parameters: Mapping[str, Any],
+        *,
         checks: Iterable[Check] = (),
         remarks: Iterable[Check] = (),
     ) -> Dataset:
-        """The result of a transform: other fields, and its record at the end of the history."""
+        """The result of a transform: other fields, and its record at the end of the history.
+
+        `verb` is one of `contract.RECORD_NAMES`.
+        """
         inputs = (InputRef(self.source.path.name, self.source.digest),) if self.source else ()
-        record = Transformation(
-            tool=tool, operation=operation, parameters=parameters, inputs=inputs
-        )
+        record = Transformation(*RECORD_NAMES[verb], parameters=parameters, inputs=inputs)
         metadata = (self.metadata or Metadata.create()).with_record(record)
         # What follows in the same pass no longer has the source's own content as its input.
         source = dataclasses.replace(self.source, digest=None) if self.source else None

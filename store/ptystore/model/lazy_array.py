@@ -29,6 +29,8 @@ __all__ = [
     "MemoryArray",
     "SelectedArray",
     "read_all",
+    "rows_back",
+    "rows_first",
 ]
 
 Array = npt.NDArray[Any]
@@ -46,6 +48,11 @@ class LazyArray(Protocol):
 
     @property
     def dtype(self) -> np.dtype[Any]: ...
+
+    @property
+    def possible_dtypes(self) -> tuple[np.dtype[Any], ...]:
+        """`dtype` alone, or what it may be where to tell would mean computing, narrowest first."""
+        ...
 
     @property
     def axis(self) -> int:
@@ -82,6 +89,10 @@ class LazyBase:
     axis = 0
     sequential = False
 
+    @property
+    def possible_dtypes(self) -> tuple[np.dtype[Any], ...]:
+        return (self.dtype,)
+
     def read(self, start: int, stop: int) -> Array:
         raise NotImplementedError
 
@@ -107,6 +118,16 @@ class LazyBase:
 def read_all(array: LazyArray) -> Array:
     """The whole array in memory."""
     return array.read(0, array.shape[array.axis] if array.shape else 1)
+
+
+def rows_first(values: Array, axis: int) -> Array:
+    """A view with the cut axis first; one value alone becomes one row."""
+    return np.moveaxis(values, axis, 0) if values.ndim else values.reshape(1)
+
+
+def rows_back(rows: Array, axis: int, ndim: int) -> Array:
+    """The view that `rows_first` made of an array of `ndim` axes, turned back."""
+    return np.moveaxis(rows, 0, axis) if ndim else rows.reshape(())
 
 
 class MemoryArray(LazyBase):
@@ -255,10 +276,10 @@ class FramesFirst(LazyBase):
 
     def begin(self, start: int, stop: int) -> Callable[[], Array]:
         finish = self._source.begin(start, stop)
-        return lambda: np.moveaxis(finish(), self._source.axis, 0)
+        return lambda: rows_first(finish(), self._source.axis)
 
     def take(self, indices: Indices) -> Array:
-        return np.moveaxis(self._source.take(indices), self._source.axis, 0)
+        return rows_first(self._source.take(indices), self._source.axis)
 
     def prepare(self, scratch: Path | None) -> None:
         self._source.prepare(scratch)

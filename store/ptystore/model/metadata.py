@@ -15,9 +15,10 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 from ptystore.errors import InputError, ParameterError
+from ptystore.model.choices import MergeStrategy
 from ptystore.model.strict_json import (
     check_size,
     dump,
@@ -329,7 +330,7 @@ class Metadata:
     @staticmethod
     def merge(
         documents: Sequence[Metadata],
-        strategy: Literal["preserve_first", "validate_consistent"] = "preserve_first",
+        strategy: MergeStrategy = "preserve_first",
         files: Sequence[str] | None = None,
     ) -> Metadata:
         """The first document plus `merge_info`: when, how, how many, and from which files.

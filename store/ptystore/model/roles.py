@@ -9,14 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Literal
 
 from ptystore.errors import InputError, ParameterError
+from ptystore.model.choices import AxisOrder
 from ptystore.model.contract import DIFFRACTION_NAMES, FIELDS, POSITION_NAMES
 
-__all__ = ["AxisOrder", "RoleOverrides", "decide_frame_axes", "override_frame_axes"]
-
-AxisOrder = Literal["nhw", "hwn"]
+__all__ = ["RoleOverrides", "decide_frame_axes", "override_frame_axes"]
 
 Shape = tuple[int, ...]
 
@@ -31,7 +29,7 @@ class RoleOverrides:
 
 
 def decide_frame_axes(
-    shapes: Mapping[str, Shape], overrides: RoleOverrides | None = None, *, file: str | None = None
+    shapes: Mapping[str, Shape], overrides: RoleOverrides | None = None
 ) -> dict[str, int | None]:
     """The frame axis of each array, None for a global one.
 
@@ -40,12 +38,12 @@ def decide_frame_axes(
     override names an array that is not there or contradicts itself.
     """
     overrides = overrides or RoleOverrides()
-    _check_overrides(shapes, overrides, file)
+    _check_overrides(shapes, overrides)
     count = _count_from_positions(shapes)
     stack_axis: int | None = None
     stack = next((name for name in DIFFRACTION_NAMES if name in shapes), None)
     if stack is not None and stack not in overrides.global_:
-        stack_axis = _stack_axis(stack, shapes, count, overrides.axis_order, file)
+        stack_axis = _stack_axis(stack, shapes, count, overrides.axis_order)
         if count is None:
             count = shapes[stack][stack_axis]
     frame_shape = _without(shapes[stack], stack_axis) if stack and stack_axis is not None else None
@@ -57,7 +55,7 @@ def decide_frame_axes(
         elif name in overrides.per_frame:
             axes[name] = 0
         elif name in FIELDS:
-            axes[name] = _known_axis(name, shapes, count, overrides.axis_order, file)
+            axes[name] = _known_axis(name, shapes, count, overrides.axis_order)
         else:
             per_frame = (
                 len(shape) > 0
@@ -66,22 +64,18 @@ def decide_frame_axes(
                 and shape != shapes.get("objectGuess")
             )
             axes[name] = 0 if per_frame else None
-    _check_lengths(shapes, axes, file)
+    _check_lengths(shapes, axes)
     return axes
 
 
 def override_frame_axes(
-    stored: Mapping[str, int | None],
-    shapes: Mapping[str, Shape],
-    overrides: RoleOverrides,
-    *,
-    file: str | None = None,
+    stored: Mapping[str, int | None], shapes: Mapping[str, Shape], overrides: RoleOverrides
 ) -> dict[str, int | None]:
     """The recorded frame axes, changed only where the caller says so; nothing is guessed again.
 
     Raises as `decide_frame_axes` does.
     """
-    _check_overrides(shapes, overrides, file)
+    _check_overrides(shapes, overrides)
     axes = dict(stored)
     for name, shape in shapes.items():
         if name in overrides.global_:
@@ -90,7 +84,7 @@ def override_frame_axes(
             axes[name] = 0
         elif overrides.axis_order and axes[name] is not None and name in FIELDS and len(shape) > 2:
             axes[name] = 0 if overrides.axis_order == "nhw" else len(shape) - 1
-    _check_lengths(shapes, axes, file)
+    _check_lengths(shapes, axes)
     return axes
 
 
@@ -99,22 +93,17 @@ def _known_axis(
     shapes: Mapping[str, Shape],
     count: int | None,
     axis_order: AxisOrder | None,
-    file: str | None,
 ) -> int | None:
     if FIELDS[name].role == "global":
         return None
     if not shapes[name]:
-        raise InputError(
-            "is a single value, but there must be one for each frame", file=file, member=name
-        )
+        raise InputError("is a single value, but there must be one for each frame", member=name)
     if len(shapes[name]) < 3:
         return 0
-    return _stack_axis(name, shapes, count, axis_order, file)
+    return _stack_axis(name, shapes, count, axis_order)
 
 
-def _check_overrides(
-    shapes: Mapping[str, Shape], overrides: RoleOverrides, file: str | None
-) -> None:
+def _check_overrides(shapes: Mapping[str, Shape], overrides: RoleOverrides) -> None:
     both = set(overrides.per_frame) & set(overrides.global_)
     if both:
         raise ParameterError(f"{', '.join(sorted(both))}: can't be both per frame and global")
@@ -122,13 +111,12 @@ def _check_overrides(
         if name not in shapes:
             raise ParameterError(
                 "a role was given for it, but there is no such array",
-                file=file,
                 member=name,
                 advice=f"the file has {', '.join(shapes)}",
             )
     for name in overrides.per_frame:
         if not shapes[name]:
-            raise ParameterError("is a single value and can't be per frame", file=file, member=name)
+            raise ParameterError("is a single value and can't be per frame", member=name)
 
 
 def _count_from_positions(shapes: Mapping[str, Shape]) -> int | None:
@@ -147,7 +135,6 @@ def _stack_axis(
     shapes: Mapping[str, Shape],
     count: int | None,
     axis_order: AxisOrder | None,
-    file: str | None,
 ) -> int:
     """The frame axis of a stack of images: the first or the last."""
     shape = shapes[name]
@@ -183,21 +170,17 @@ def _stack_axis(
         reason += f" and the probe is {probe}"
     raise InputError(
         reason,
-        file=file,
         member=name,
         advice="say which it is with --axis-order nhw or --axis-order hwn",
     )
 
 
-def _check_lengths(
-    shapes: Mapping[str, Shape], axes: Mapping[str, int | None], file: str | None
-) -> None:
+def _check_lengths(shapes: Mapping[str, Shape], axes: Mapping[str, int | None]) -> None:
     lengths = {name: shapes[name][axis] for name, axis in axes.items() if axis is not None}
     if len(set(lengths.values())) > 1:
         listed = ", ".join(f"{name} {length}" for name, length in lengths.items())
         raise InputError(
             f"the arrays disagree on the number of frames: {listed}",
-            file=file,
             advice="give --global NAME for an array that is not per frame, "
             "or --axis-order for a stack whose frames are counted by another axis",
         )

@@ -11,12 +11,13 @@ import numpy as np
 
 from ptystore.errors import InputError, InputMissingError, StorageError
 from ptystore.model.lazy_array import Array
+from ptystore.storage.system import WAITING_READ_FLAGS, read_at
 
 __all__ = ["SourceFile"]
 
 
 class SourceFile:
-    """A file read with `pread` only: no seek position, so threads and children can share it.
+    """A file read at positions only, none of its own, so threads and children can share it.
 
     Holds the path and what the file looked like; it is opened again in each process that
     unpickles it. A file that has been replaced or rewritten since is refused.
@@ -38,7 +39,7 @@ class SourceFile:
         """The open descriptor, opened now if it isn't."""
         if self._fd is None:
             try:
-                fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+                fd = os.open(self.path, WAITING_READ_FLAGS)
             except FileNotFoundError:
                 raise InputMissingError("there is no such file", file=self.path) from None
             except OSError as error:
@@ -72,15 +73,12 @@ class SourceFile:
     def read_into(self, offset: int, buffer: memoryview) -> None:
         """Fill `buffer` from `offset` on."""
         fd = self.fileno()
-        done = 0
-        while done < len(buffer):
-            try:
-                got = os.preadv(fd, [buffer[done:]], offset + done)
-            except OSError as error:
-                raise StorageError(f"read failed: {error.strerror}", file=self.path) from error
-            if got == 0:
-                raise InputError("ends before the data that it announces", file=self.path)
-            done += got
+        try:
+            got = read_at(fd, buffer, offset)
+        except OSError as error:
+            raise StorageError(f"read failed: {error.strerror}", file=self.path) from error
+        if got < len(buffer):
+            raise InputError("ends before the data that it announces", file=self.path)
 
     def __getstate__(self) -> dict[str, Any]:
         return {"path": self.path, "_identity": self._identity}

@@ -19,7 +19,7 @@ from ptystore.model.lazy_array import Array
 from ptystore.model.metadata import Metadata
 from ptystore.physics.forward import dose_scale, exit_energy, intensities, poisson_counts
 from ptystore.physics.phantom import focused_probe, jittered_raster, siemens_star
-from ptystore.transfer.destination import check_destination, explained
+from ptystore.transfer.destination import check_destination, os_errors_told
 from ptystore.transforms.patches import extract_patches
 
 __all__ = ["make_demo_scan"]
@@ -54,7 +54,7 @@ def make_demo_scan(
     members["_metadata"] = np.array(document, dtype=object)
     staged = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        with explained(path), open(staged, "xb") as file:
+        with os_errors_told(path), open(staged, "xb") as file:
             np.savez_compressed(file, **members)
             os.replace(staged, path)
     except BaseException:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import errno
-import fcntl
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping
@@ -14,7 +12,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from ptystore.errors import DestinationError, DestinationExistsError, IntegrityError
-from ptystore.transfer.destination import explained
+from ptystore.storage.system import lock_exclusively, open_folder, sync_folder
+from ptystore.transfer.destination import os_errors_told
 
 __all__ = ["BLOCKER", "MANIFEST", "PLAN", "SUMMARY", "TODO", "Hub", "StepLog"]
 
@@ -57,9 +56,9 @@ class Hub:
             )
         if self.root.exists() and not self.root.is_dir():
             raise DestinationError("is not a folder", file=self.root)
-        with explained(self.root):
+        with os_errors_told(self.root):
             self.root.mkdir(exist_ok=True)
-            folder = os.open(self.root, os.O_RDONLY | os.O_DIRECTORY)
+            folder = open_folder(self.root)
         try:
             self._lock(folder)
             # A run that ended before its plan was whole left an empty folder for it.
@@ -72,15 +71,18 @@ class Hub:
                 )
             yield
         finally:
-            os.close(folder)
+            if folder is not None:
+                os.close(folder)
 
-    def _lock(self, folder: int) -> None:
+    def _lock(self, folder: int | None) -> None:
+        if folder is None:
+            return
         try:
-            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            # A filesystem without locks loses only this protection.
-            if error.errno in (errno.EWOULDBLOCK, errno.EAGAIN):
-                raise DestinationError("another run is working in it", file=self.root) from error
+            lock_exclusively(folder)
+        except BlockingIOError as error:
+            raise DestinationError("another run is working in it", file=self.root) from error
+        except OSError:
+            pass  # a system or a filesystem without locks loses only this protection
 
     def adopt(self, plan: Mapping[str, Any], notes: Mapping[str, Any], overwrite: bool) -> bool:
         """Make `plan` the hub's own; True where it was already.
@@ -123,14 +125,14 @@ class Hub:
         path = self.root / relative
         if not Path(os.path.realpath(path.parent)).is_relative_to(self.root):
             raise DestinationError("a link leads out of the hub", file=path)
-        with explained(path):
+        with os_errors_told(path):
             path.parent.mkdir(parents=True, exist_ok=True)
         return path
 
     def archive(self, relative: str, folder: str | None = None) -> str:
         """Move something aside, into `folder` or a new one under today's time; its new path."""
         moved = f"{folder or self._new_archive()}/{relative}"
-        with explained(self.root / moved):
+        with os_errors_told(self.root / moved):
             os.rename(self.root / relative, self.place(moved))
         return moved
 
@@ -149,17 +151,13 @@ class Hub:
         path = self.place(relative)
         # One run works in a hub at a time, so one name serves, and litter is written over.
         temporary = path.with_name(f".{path.name}.partial")
-        with explained(path):
+        with os_errors_told(path):
             with open(temporary, "w", encoding="utf-8") as file:
                 file.write(text)
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(temporary, path)
-            folder = os.open(path.parent, os.O_RDONLY)
-            try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)
+            sync_folder(os.fspath(path.parent))
 
     def read_json(self, relative: str) -> dict[str, Any]:
         """A document that an earlier run wrote; {} where there is none that can be read."""
@@ -172,7 +170,7 @@ class Hub:
     def size(self, relative: str) -> int:
         """Bytes on disk of a file, or of all files in a folder."""
         path = self.root / relative
-        with explained(path):
+        with os_errors_told(path):
             if path.is_file():
                 return path.stat().st_size
             return sum(one.stat().st_size for one in path.rglob("*") if one.is_file())
@@ -187,6 +185,6 @@ class StepLog:
 
     def __call__(self, line: str) -> None:
         now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        with explained(self._path), open(self._path, "a", encoding="utf-8") as file:
+        with os_errors_told(self._path), open(self._path, "a", encoding="utf-8") as file:
             file.write(f"{now} {line}\n")
         self._echo(line)

@@ -8,9 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
-from typing import Any, Final, Literal
+from typing import Any, Final, get_args
 
 from ptystore.errors import ParameterError
+from ptystore.model.choices import SplitAxis, SplitPart
+from ptystore.model.contract import RECORD_NAMES
 from ptystore.model.dataset import Dataset
 from ptystore.physics.spacing import VIEW_OVERLAP, require_neighbors
 from ptystore.transforms.canonicalize import canonicalize
@@ -21,16 +23,14 @@ from ptystore.transforms.view import select_view
 
 __all__ = ["BASE", "SPLITS", "Step", "StudyPlan", "make_plan"]
 
-SPLITS: Final = ("train", "test")
+SPLITS: Final = get_args(SplitPart)
 
 #: Stands for the base file where a step names its parent.
 BASE: Final = "BASE"
 
-_SIMULATE = ("ptystore", "simulate")
-_CANONICALIZE = ("transpose_rename_convert", "canonicalize_dataset")
-_PATCH = ("generate_patches_tool.py", "generate_patches")
-_SPLIT = ("split_dataset_tool.py", "train_test_split")
-_VIEW = ("ptystore", "select_view")
+_SIMULATE, _CANONICALIZE, _PATCH, _SPLIT, _VIEW = (
+    RECORD_NAMES[verb] for verb in ("simulate", "canonicalize", "patch", "split", "view")
+)
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Step:
     outputs: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class StudyPlan:
     """Every parameter and seed of a study. Photons for doses, object pixels for sizes.
 
@@ -67,7 +67,7 @@ class StudyPlan:
     patch_size: tuple[int, int]
     k_neighbors: int
     seed: int
-    axis: Literal["y", "x"]
+    axis: SplitAxis
     fraction: float
 
     def to_dict(self) -> dict[str, Any]:
@@ -160,7 +160,7 @@ def make_plan(
     patch_size: int | None,
     k_neighbors: int,
     seed: int,
-    axis: Literal["y", "x"],
+    axis: SplitAxis,
     fraction: float,
 ) -> StudyPlan:
     """The plan of a study of `base`, once all that can be known of it now has been checked.
@@ -191,16 +191,16 @@ def make_plan(
             advice="leave out the patch size: it is the probe's",
         )
     plan = StudyPlan(
-        base_digest,
-        base_metadata,
-        tuple(doses),
-        tuple(views),
-        tuple(splits),
-        window,
-        k_neighbors,
-        seed,
-        axis,
-        fraction,
+        base_digest=base_digest,
+        base_metadata=base_metadata,
+        doses=tuple(doses),
+        views=tuple(views),
+        splits=tuple(splits),
+        patch_size=window,
+        k_neighbors=k_neighbors,
+        seed=seed,
+        axis=axis,
+        fraction=fraction,
     )
     for dose in doses:
         simulate(base, dose=dose, seed=seed)
@@ -223,7 +223,7 @@ def view_folder(dose: float, view: str) -> str:
     return f"data/phase_d/{dose_name(dose)}/{view}"
 
 
-def _one_part(dataset: Dataset, *, part: str, axis: Literal["y", "x"], fraction: float) -> Dataset:
+def _one_part(dataset: Dataset, *, part: str, axis: SplitAxis, fraction: float) -> Dataset:
     return split(dataset, axis=axis, fraction=fraction)[SPLITS.index(part)]
 
 

@@ -3,46 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from ptystore.model.dataset import Dataset
 from ptystore.model.layout import plan as plan_layout
+from ptystore.model.results import Product
 from ptystore.study.plan import StudyPlan, dose_name, number, view_folder
 from ptystore.survey.overlap import WIDE_DIAMETER
 
-__all__ = ["Product", "earlier_seconds", "mean_photons", "summary", "todo"]
-
-
-@dataclass(frozen=True)
-class Product:
-    """One file or store of the hub, as the manifest lists it.
-
-    `digest` is the content digest of a scan, the BLAKE3 of the bytes of any other file;
-    `parents` are (path, digest); `bytes_on_disk` and `seconds` are of its making.
-    """
-
-    path: str
-    step: str
-    digest: str
-    parents: tuple[tuple[str, str], ...]
-    frames: int | None
-    bytes_on_disk: int
-    seconds: float
-
-    def to_dict(self) -> dict[str, Any]:
-        """The manifest's entry."""
-        return {
-            "path": self.path,
-            "step": self.step,
-            "digest": self.digest,
-            "parents": [{"path": path, "digest": digest} for path, digest in self.parents],
-            "frames": self.frames,
-            "bytes": self.bytes_on_disk,
-            "seconds": self.seconds,
-        }
+__all__ = ["earlier_seconds", "mean_photons", "summary", "todo"]
 
 
 def earlier_seconds(manifest: Mapping[str, Any]) -> dict[str, float]:

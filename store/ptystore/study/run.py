@@ -15,37 +15,28 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from ptystore import api
 from ptystore.errors import IntegrityError, PtystoreError
+from ptystore.model.choices import SplitAxis
 from ptystore.model.content_digest import bytes_digest
 from ptystore.model.dataset import Dataset
+from ptystore.model.results import Product, StudyReport
 from ptystore.physics.spacing import VIEW_OVERLAP
 from ptystore.study.hub import BLOCKER, MANIFEST, SUMMARY, TODO, Hub, StepLog
 from ptystore.study.plan import BASE, SPLITS, Step, StudyPlan, dose_name, make_plan, view_folder
-from ptystore.study.report import Product, earlier_seconds, mean_photons, summary, todo
+from ptystore.study.report import earlier_seconds, mean_photons, summary, todo
 from ptystore.survey.overlap import measure_overlap
 from ptystore.survey.problems import find_problems
-from ptystore.transfer.one_pass import DEFAULT_MAX_MEMORY
+from ptystore.transfer.options import DEFAULT_MAX_MEMORY
 from ptystore.version import software
 
-__all__ = ["StudyReport", "run_study"]
+__all__ = ["run_study"]
 
 Log = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class StudyReport:
-    """What a run left: every product, the paths of those it found done, and its seconds."""
-
-    hub: Path
-    products: tuple[Product, ...]
-    reused: tuple[str, ...]
-    seconds: float
 
 
 def run_study(
@@ -58,7 +49,7 @@ def run_study(
     patch_size: int | None = None,
     k_neighbors: int = 7,
     seed: int = 42,
-    axis: Literal["y", "x"] = "y",
+    axis: SplitAxis = "y",
     fraction: float = 0.5,
     overwrite_hub: bool = False,
     jobs: int | None = None,
@@ -86,7 +77,7 @@ def run_study(
     began = time.monotonic()
     path = Path(base)
     scan = api.open(path)
-    digest = (scan.source.digest if scan.source else None) or api.digest(scan, jobs=jobs)[1]
+    digest = (scan.source.digest if scan.source else None) or api.digest(scan, jobs=jobs).whole
     document = scan.metadata.to_json().encode() if scan.metadata else None
     plan = make_plan(
         scan,
@@ -108,7 +99,12 @@ def run_study(
         run = _Run(folder, plan, path, digest, jobs, max_memory, log or (lambda line: None))
         run.everything()
     seconds = time.monotonic() - began
-    return StudyReport(folder.root, tuple(run.products.values()), tuple(run.reused), seconds)
+    return StudyReport(
+        hub=folder.root,
+        products=tuple(run.products.values()),
+        reused=tuple(run.reused),
+        seconds=seconds,
+    )
 
 
 class _Run:
@@ -322,7 +318,15 @@ class _Run:
     ) -> None:
         """Put a product into the manifest, which is always that of what is finished."""
         size = self._hub.size(product)
-        made = Product(product, step, digest, parents, frames, size, round(seconds, 3))
+        made = Product(
+            path=product,
+            step=step,
+            digest=digest,
+            parents=parents,
+            frames=frames,
+            bytes_on_disk=size,
+            seconds=round(seconds, 3),
+        )
         self.products[product] = made
         self._hub.write_json(
             MANIFEST,

@@ -9,22 +9,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.spatial import KDTree
 
-from ptystore.errors import InputError, ParameterError
-from ptystore.model.contract import POSITION_NAMES
+from ptystore.errors import InputError, ParameterError, located
+from ptystore.model.contract import POSITION_NAMES, RECORD_NAMES
 from ptystore.model.dataset import Dataset
+from ptystore.model.results import MeasuredOverlap, OverlapMetrics
 from ptystore.physics.spacing import as_positions, grid_cells
 
 __all__ = [
     "WIDE_DIAMETER",
-    "MeasuredOverlap",
-    "OverlapMetrics",
     "disc_overlap",
     "groups",
     "measure_overlap",
@@ -41,53 +39,6 @@ _QUERY_ROWS: Final = 65_536
 _PAIRS_PER_BLOCK: Final = 1_000_000
 
 
-@dataclass(frozen=True)
-class OverlapMetrics:
-    """Overlap of a set of positions, 0 to 1; None where `reasons` says why not.
-
-    metric1 : mean over groups of the frame's mean overlap with its 3 nearest others.
-    metric2 : mean over unique positions of the mean overlap with the min(6, n - 1) nearest.
-    metric3 : mean over groups of the mean overlap with every other group whose centre of mass
-        is nearer than the diameter, 0 for a group that has none.
-    diameter : of the discs, object pixels.
-    """
-
-    metric1: float | None
-    metric2: float | None
-    metric3: float | None
-    reasons: dict[str, str]
-    frames: int
-    unique_positions: int
-    diameter: float
-
-    def to_dict(self) -> dict[str, Any]:
-        """The same as a plain dict, ready for JSON."""
-        return asdict(self)
-
-
-@dataclass(frozen=True)
-class MeasuredOverlap:
-    """The overlap metrics of a scan, and how their diameter was got.
-
-    diameter_from : "given", or "probe FWHM".
-    spacing, frame_width : of the scan's last spaced view, object pixels; None where it is none.
-    metrics : at that diameter. Where it is smaller than the spacing, metrics 1 and 2 are 0 by
-        construction, because no two discs can meet; metric 3 compares centres of mass, which
-        may lie nearer than the frames do.
-    wide : in that case, the metrics at 0.6 of the frame width as well; else None.
-    """
-
-    diameter_from: str
-    spacing: float | None
-    frame_width: int | None
-    metrics: OverlapMetrics
-    wide: OverlapMetrics | None
-
-    def to_dict(self) -> dict[str, Any]:
-        """The same as a plain dict, ready for JSON."""
-        return asdict(self)
-
-
 def measure_overlap(dataset: Dataset, diameter: float | None = None) -> MeasuredOverlap:
     """The overlap metrics of a scan's positions, with discs of `diameter` object pixels.
 
@@ -102,26 +53,28 @@ def measure_overlap(dataset: Dataset, diameter: float | None = None) -> Measured
     diameter_from = "given"
     if diameter is None:
         probe = dataset.require("probeGuess", "the diameter of the overlapping discs")
-        try:
+        with located(file=dataset.file, member=probe.name):
             diameter, diameter_from = probe_fwhm(probe.values()), "probe FWHM"
-        except InputError as error:
-            raise error.located(file=dataset.file, member=probe.name) from None
-    try:
+    with located(file=dataset.file):
         metrics = overlap_metrics(x, y, diameter)
         spacing, width = _last_spacing(dataset)
         wide = None
         if spacing is not None and width is not None and diameter < spacing:
             wide = overlap_metrics(x, y, WIDE_DIAMETER * width)
-    except InputError as error:
-        raise error.located(file=dataset.file) from None
-    return MeasuredOverlap(diameter_from, spacing, width, metrics, wide)
+    return MeasuredOverlap(
+        diameter_from=diameter_from,
+        spacing=spacing,
+        frame_width=width,
+        metrics=metrics,
+        wide=wide,
+    )
 
 
 def _last_spacing(dataset: Dataset) -> tuple[float | None, int | None]:
     """Spacing and frame width of the last spaced view in the scan's history."""
     for record in reversed(dataset.metadata.history if dataset.metadata else []):
         parameters = record.get("parameters")
-        if record.get("operation") == "select_view" and isinstance(parameters, dict):
+        if record.get("operation") == RECORD_NAMES["view"][1] and isinstance(parameters, dict):
             spacing, width = parameters.get("spacing"), parameters.get("frame_width")
             if isinstance(spacing, int | float) and isinstance(width, int) and width > 0:
                 return float(spacing), width
@@ -270,7 +223,15 @@ def overlap_metrics(x: ArrayLike, y: ArrayLike, diameter: float) -> OverlapMetri
         second = _mean_position_overlap(unique, diameter)
     else:
         reasons["metric2"] = f"{len(unique)} unique positions: a neighbour needs 2"
-    return OverlapMetrics(first, second, third, reasons, n, len(unique), float(diameter))
+    return OverlapMetrics(
+        metric1=first,
+        metric2=second,
+        metric3=third,
+        reasons=reasons,
+        frames=n,
+        unique_positions=len(unique),
+        diameter=float(diameter),
+    )
 
 
 def _mean_position_overlap(unique: NDArray[np.float64], diameter: float) -> float:

@@ -9,36 +9,17 @@ import numpy as np
 
 from ptystore.compute.positions import frames_outside
 from ptystore.errors import InputError
-from ptystore.model.contract import DIFFRACTION_NAMES, FIELDS, POSITION_NAMES
+from ptystore.model.contract import DIFFRACTION_NAMES, FIELDS, POSITION_NAMES, RECORD_NAMES
 from ptystore.model.dataset import Dataset, Field
 from ptystore.model.layout import plan
+from ptystore.model.lazy_array import rows_first
+from ptystore.model.results import Problem
 
-__all__ = ["Problem", "find_problems"]
+__all__ = ["find_problems"]
 
 # Amplitude of a few thousand counts at most is far below these; counts are far above.
 _COUNTS_MAX = 1000.0
 _COUNTS_MAX_OVER_MEAN = 5000.0
-
-_HISTORY = {
-    "canonicalize": ("transpose_rename_convert", "canonicalize_dataset"),
-    "patch": ("generate_patches_tool.py", "generate_patches"),
-}
-
-
-@dataclass(frozen=True)
-class Problem:
-    """One departure from the contract: `field` is None where it concerns the whole scan.
-
-    `kind` is one word to select by: missing, dims, dtype, length, values, position,
-    metadata, history.
-    """
-
-    field: str | None
-    kind: str
-    message: str
-
-    def __str__(self) -> str:
-        return f"{self.field}: {self.message}" if self.field else self.message
 
 
 def find_problems(dataset: Dataset, *, k_neighbors: int | None = None) -> list[Problem]:
@@ -179,7 +160,7 @@ def _extremes(frames: Field) -> _Extremes:
     layout = plan(frames.shape, frames.dtype.itemsize, frames.array.axis)
     frames.array.prepare(None)
     for start, stop in layout.blocks(0, layout.rows):
-        block = np.moveaxis(frames.array.read(start, stop), frames.array.axis, 0)
+        block = rows_first(frames.array.read(start, stop), frames.array.axis)
         if frames.dtype.kind == "f":
             finite = np.isfinite(block)
             found.not_finite += int(block.size - np.count_nonzero(finite))
@@ -209,7 +190,8 @@ def _metadata(dataset: Dataset, k_neighbors: int | None) -> Iterator[Problem]:
         return
     done = {(record.get("tool"), record.get("operation")) for record in history}
     tools = {record.get("tool") for record in history}
-    for verb, (tool, operation) in _HISTORY.items():
+    for verb in ("canonicalize", "patch"):
+        tool, operation = RECORD_NAMES[verb]
         wanted = verb == "canonicalize" or "Y" in dataset
         # Older tools wrote other operations under the same tool name.
         if wanted and (tool, operation) not in done and tool not in tools:

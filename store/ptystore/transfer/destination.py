@@ -14,8 +14,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ptystore.errors import DestinationError, DestinationExistsError, PtystoreError, StorageError
+from ptystore.storage.system import on_read_only_filesystem
 
-__all__ = ["check_destination", "check_existing", "explained", "storage_error"]
+__all__ = ["check_destination", "check_existing", "os_errors_told", "storage_error"]
 
 _REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR, errno.EISDIR}
 _REFUSED |= {errno.ENAMETOOLONG, errno.ELOOP}
@@ -38,7 +39,7 @@ def storage_error(
 
 
 @contextmanager
-def explained(destination: Path, staging: Path | None = None) -> Iterator[None]:
+def os_errors_told(destination: Path, staging: Path | None = None) -> Iterator[None]:
     """Turn OSErrors of the block into ptystore's own, naming the file inside `staging`."""
     try:
         yield
@@ -77,7 +78,7 @@ def check_destination(
     name = destination.name
     if name in ("", "..") or "\0" in name or re.match(r"\..*\.ptystore-", name, re.DOTALL):
         raise DestinationError("not a name that can be written", file=destination)
-    with explained(destination):
+    with os_errors_told(destination):
         _check_parent(destination)
         if source is not None:
             _check_source(destination, source)
@@ -92,7 +93,7 @@ def _check_parent(destination: Path) -> None:
             file=destination,
             advice=f"make the folder first: mkdir -p {parent}",
         )
-    if os.statvfs(parent).f_flag & os.ST_RDONLY:
+    if on_read_only_filesystem(parent):
         raise DestinationError(f"{parent} is on a read-only filesystem", file=destination)
     # Reading it is needed too: to find litter, and to fsync it.
     if not os.access(parent, os.R_OK | os.W_OK | os.X_OK):

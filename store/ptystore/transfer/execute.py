@@ -1,12 +1,14 @@
-"""Runs tasks on an executor with a bounded number in flight, results in order."""
+"""Runs tasks on a pool with a bounded number in flight, results in order."""
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Executor, Future
+from concurrent.futures import Future
 from threading import Condition
 from typing import TypeVar
+
+from ptystore.pools.base import Pool
 
 __all__ = ["Budget", "run_in_order"]
 
@@ -14,7 +16,7 @@ Result = TypeVar("Result")
 
 
 def run_in_order(
-    tasks: Iterable[Callable[[], Result]], executor: Executor, in_flight: int
+    tasks: Iterable[Callable[[], Result]], pool: Pool, in_flight: int
 ) -> Iterator[Result]:
     """Yield the results of `tasks` in their order, at most `in_flight` of them at a time.
 
@@ -25,7 +27,7 @@ def run_in_order(
     pending: deque[Future[Result]] = deque()
     try:
         for task in tasks:
-            pending.append(executor.submit(task))
+            pending.append(pool.submit(task))
             while pending and (pending[0].done() or len(pending) >= in_flight):
                 yield pending.popleft().result()
         while pending:

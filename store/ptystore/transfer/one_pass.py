@@ -6,65 +6,126 @@ is that of the dataset, whatever the number of workers.
 
 from __future__ import annotations
 
-import os
 from collections import deque
-from collections.abc import Callable, Iterator
-from concurrent.futures import Executor
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 
-from ptystore.errors import InputError, PtystoreError
+from ptystore.errors import InputError, located
 from ptystore.model.content_digest import FieldDigest, leaf_hashes
 from ptystore.model.dataset import Dataset, Field
 from ptystore.model.layout import Layout, plan
-from ptystore.model.lazy_array import Array
+from ptystore.model.lazy_array import Array, rows_back, rows_first
+from ptystore.model.metadata import Metadata
+from ptystore.pools.base import Pool
+from ptystore.pools.cores import usable_cores
+from ptystore.pools.threads import borrowed
 from ptystore.transfer.execute import Budget, run_in_order
+from ptystore.transfer.options import Progress, WorkOptions
 
 __all__ = [
-    "DEFAULT_MAX_MEMORY",
+    "FieldSink",
     "HashSink",
-    "Progress",
+    "Part",
+    "ShardTask",
     "Sink",
+    "WholePart",
     "Workers",
-    "default_jobs",
+    "move",
     "plan_workers",
     "write_fields",
 ]
 
 Encoded = TypeVar("Encoded")
+EncodedOut = TypeVar("EncodedOut", covariant=True)
 
-# Called with the uncompressed bytes that were finished since the last call.
-Progress = Callable[[int], None]
+Note = TypeVar("Note", contravariant=True)
 
 # The interpreter with the libraries that a run loads, measured.
 _BASE_BYTES = 170 << 20
 
-#: What a write may use beside the global arrays, by default.
-DEFAULT_MAX_MEMORY = 400 << 20
 
+class Part(Protocol[EncodedOut]):
+    """What a worker takes along of a sink for one field: no file, no lock; it pickles."""
 
-class Sink(Protocol[Encoded]):
-    """Where a format's values go. `encode` runs in workers, the rest in the caller's thread."""
+    @property
+    def adopts(self) -> bool:
+        """Whether shards are taken over as they are stored, instead of being encoded."""
+        ...
 
-    def layout(self, field: Field) -> Layout: ...
-
-    def start(self, field: Field, layout: Layout) -> None: ...
-
-    def encode(self, field: Field, layout: Layout, start: int, blocks: Iterator[Array]) -> Encoded:
+    def encode(self, start: int, blocks: Iterator[Array]) -> EncodedOut:
         """Encode one shard that starts at row `start` from its blocks, rows first."""
         ...
 
-    def adopter(self, field: Field, layout: Layout) -> Callable[[int], Encoded] | None:
-        """What takes over the shard at a row as it is stored, None where it must be encoded."""
+    def adopt(self, start: int) -> EncodedOut:
+        """Take over the stored shard that starts at row `start`; only called where it `adopts`."""
         ...
 
-    def accept(self, field: Field, encoded: Encoded) -> None: ...
 
-    def finish(self, field: Field, digest: str) -> None: ...
+class FieldSink(Protocol[Encoded]):
+    """Where the values of fields go. All of it runs in the caller's thread, in order."""
+
+    def layout(self, field: Field) -> Layout:
+        """How the field is cut."""
+        ...
+
+    def part(self, field: Field, layout: Layout) -> Part[Encoded]:
+        """What workers need to encode the field's shards."""
+        ...
+
+    def start(self, field: Field, layout: Layout) -> None:
+        """The field's first shard is done; those before it are finished."""
+        ...
+
+    def accept(self, field: Field, encoded: Encoded) -> None:
+        """Take the next shard."""
+        ...
+
+    def finish(self, field: Field, digest: str) -> None:
+        """The field is whole."""
+        ...
+
+
+class Sink(FieldSink[Encoded], Protocol[Encoded, Note]):
+    """A sink that makes a file or store. One of the two ends it, and it is whole after `close`."""
+
+    def close(self, metadata: Metadata | None, note: Note) -> None:
+        """Write the documents, after the last field."""
+        ...
+
+    def abandon(self) -> None:
+        """Let go of what is open, after a failure; the staging is removed by the caller."""
+        ...
+
+
+@dataclass(frozen=True)
+class WholePart:
+    """The part of a small array that its sink takes in one piece: it gives the values."""
+
+    layout: Layout
+    adopts = False
+
+    def encode(self, start: int, blocks: Iterator[Array]) -> Array:
+        (rows,) = blocks
+        return rows_back(rows, self.layout.axis, len(self.layout.shape))
+
+    def adopt(self, start: int) -> Array:
+        raise NotImplementedError
+
+
+class _Discarded:
+    """The part of `HashSink`."""
+
+    adopts = False
+
+    def encode(self, start: int, blocks: Iterator[Array]) -> None:
+        deque(blocks, maxlen=0)
+
+    def adopt(self, start: int) -> None:
+        return None
 
 
 class HashSink:
@@ -73,14 +134,10 @@ class HashSink:
     def layout(self, field: Field) -> Layout:
         return plan(field.shape, field.dtype.itemsize, field.array.axis)
 
+    def part(self, field: Field, layout: Layout) -> Part[None]:
+        return _Discarded()
+
     def start(self, field: Field, layout: Layout) -> None:
-        return None
-
-    def encode(self, field: Field, layout: Layout, start: int, blocks: Iterator[Array]) -> None:
-        for _ in blocks:
-            pass
-
-    def adopter(self, field: Field, layout: Layout) -> None:
         return None
 
     def accept(self, field: Field, encoded: None) -> None:
@@ -90,7 +147,7 @@ class HashSink:
         return None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Workers:
     """How many workers, and how many shards may be under way at once."""
 
@@ -99,72 +156,172 @@ class Workers:
     peak_bytes: int
 
 
-def default_jobs() -> int:
-    """One worker for each core that this process may use."""
-    return max(1, len(os.sched_getaffinity(0)))
-
-
-def plan_workers(dataset: Dataset, sink: Sink[Any], jobs: int | None, max_memory: int) -> Workers:
+def plan_workers(layouts: Iterable[Layout], global_bytes: int, options: WorkOptions) -> Workers:
     """As many workers as were asked for, or as fit `max_memory` beside the global arrays.
 
     A shard under way holds its source blocks, one block being computed and what has been
     encoded; the estimate allows for twice its uncompressed size and a few blocks.
     """
-    layouts = {field.name: sink.layout(field) for field in dataset.values()}
-    largest = max(
-        (min(one.shard_bytes, one.rows * one.row_bytes) for one in layouts.values()), default=0
-    )
-    block = max((one.block_rows * one.row_bytes for one in layouts.values()), default=0)
-    globals_ = sum(field.nbytes for field in dataset.values() if field.role == "global")
+    largest = block = 0
+    for layout in layouts:
+        largest = max(largest, min(layout.shard_bytes, layout.rows * layout.row_bytes))
+        block = max(block, layout.block_rows * layout.row_bytes)
     each = 2 * largest + 4 * block
-    wanted = jobs or default_jobs()
+    wanted = options.pool.workers if options.pool else options.jobs or usable_cores()
     # One more than the workers, so that none waits while the caller reads ahead.
-    in_flight = max(1, min(wanted + 1, (max_memory - _BASE_BYTES) // max(1, each)))
-    return Workers(min(wanted, in_flight), in_flight, _BASE_BYTES + globals_ + in_flight * each)
+    in_flight = max(1, min(wanted + 1, (options.max_memory - _BASE_BYTES) // max(1, each)))
+    return Workers(
+        jobs=min(wanted, in_flight),
+        in_flight=in_flight,
+        peak_bytes=_BASE_BYTES + global_bytes + in_flight * each,
+    )
 
 
 @dataclass(frozen=True)
-class _Part(Generic[Encoded]):
-    """One shard that came back from a worker; `encoded` is None where a field has no values."""
+class _Shard(Generic[Encoded]):
+    """What a worker made of a shard: `encoded` is None where the field has no values."""
 
+    encoded: Encoded | None
+    leaves: tuple[bytes, ...] = ()
+    nbytes: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShardTask(Generic[Encoded]):
+    """Read, compute, hash and encode the rows `start` to `stop` of one field; it pickles."""
+
+    file: str | None
     field: Field
     layout: Layout
-    encoded: Encoded | None
-    leaves: tuple[bytes, ...]
-    nbytes: int
-    last: bool
-    adopted: bool = False
+    part: Part[Encoded]
+    start: int
+    stop: int
+
+    @property
+    def last(self) -> bool:
+        """Whether the field ends with this shard."""
+        return self.stop == self.layout.rows
+
+    @property
+    def nbytes(self) -> int:
+        """Uncompressed bytes of the shard."""
+        return (self.stop - self.start) * self.layout.row_bytes
+
+    def __call__(self) -> _Shard[Encoded]:
+        if not self.nbytes:
+            return _Shard(None)
+        with located(file=self.file, member=self.field.name):
+            if self.part.adopts and self.field.digest is not None:
+                # Nothing is read: the field is what its store says, files and digest.
+                return _Shard(self.part.adopt(self.start), (), self.nbytes)
+            return self._moved()
+
+    def _moved(self) -> _Shard[Encoded]:
+        leaves: list[bytes] = []
+        blocks = self._hashed(leaves)
+        if self.part.adopts:
+            # Stored as it would be written, but under another name: only its digest differs.
+            deque(blocks, maxlen=0)
+            encoded = self.part.adopt(self.start)
+        else:
+            encoded = self.part.encode(self.start, blocks)
+        return _Shard(encoded, tuple(leaves), self.nbytes)
+
+    def _hashed(self, leaves: list[bytes]) -> Iterator[Array]:
+        """The blocks with their rows first, each let go of when the next is asked for."""
+        for start, stop in self.layout.blocks(self.start, self.stop):
+            block = self._block(start, stop)
+            rows = np.ascontiguousarray(rows_first(block, self.layout.axis))
+            del block
+            leaves.append(leaf_hashes(rows))
+            yield rows
+            del rows
+            self._done_with(stop - start)
+
+    def _block(self, start: int, stop: int) -> Array:
+        return self.field.array.read(start, stop)
+
+    def _done_with(self, rows: int) -> None:
+        """A block of so many rows is no longer in memory."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _ForwardTask(ShardTask[Encoded]):
+    """A shard of a source that only goes forwards, whose blocks were begun in order.
+
+    It stays in this process: `begun` holds what was read already, counted by `ahead`.
+    """
+
+    begun: deque[Callable[[], Array]]
+    ahead: Budget
+    released: list[int]
+
+    def _moved(self) -> _Shard[Encoded]:
+        try:
+            return super()._moved()
+        finally:
+            # What was not come to, after an error.
+            self.ahead.release(self.nbytes - sum(self.released))
+
+    def _block(self, start: int, stop: int) -> Array:
+        return self.begun.popleft()()
+
+    def _done_with(self, rows: int) -> None:
+        self.released.append(rows * self.layout.row_bytes)
+        self.ahead.release(self.released[-1])
+
+
+def move(
+    dataset: Dataset, sink: FieldSink[Encoded], options: WorkOptions, scratch: Path | None
+) -> dict[str, str]:
+    """Move every field of `dataset` into `sink`; returns the digest of each by name.
+
+    `scratch` is a folder for what sources spool, None for the temporary one.
+    """
+    layouts = [sink.layout(field) for field in dataset.values()]
+    workers = plan_workers(layouts, dataset.global_bytes, options)
+    with borrowed(options.pool, workers.jobs) as pool:
+        return write_fields(dataset, sink, pool, workers.in_flight, scratch, options.progress)
 
 
 def write_fields(
     dataset: Dataset,
-    sink: Sink[Encoded],
-    executor: Executor,
+    sink: FieldSink[Encoded],
+    pool: Pool,
     in_flight: int,
     scratch: Path | None,
     progress: Progress,
 ) -> dict[str, str]:
-    """Move every field of `dataset` into `sink`; returns the digest of each by name."""
+    """Move every field of `dataset` into `sink`; returns the digest of each by name.
+
+    `in_flight` shards are under way at once; `scratch` is a folder for what sources spool.
+    """
     digests: dict[str, str] = {}
     digest: FieldDigest | None = None
-    for part in run_in_order(_tasks(dataset, sink, scratch, in_flight), executor, in_flight):
-        field = part.field
+    under_way: deque[ShardTask[Encoded]] = deque()
+
+    def noted() -> Iterator[ShardTask[Encoded]]:
+        for task in _tasks(dataset, sink, scratch, in_flight):
+            under_way.append(task)
+            yield task
+
+    for shard in run_in_order(noted(), pool, in_flight):
+        task = under_way.popleft()
+        field = task.field
         try:
             if digest is None:
-                role, axis = field.role, field.frame_axis
-                digest = FieldDigest(field.name, role, field.dtype, field.shape, axis)
-                sink.start(field, part.layout)
-            if part.encoded is not None:
-                sink.accept(field, part.encoded)
+                digest = FieldDigest.of(field)
+                sink.start(field, task.layout)
+            if shard.encoded is not None:
+                sink.accept(field, shard.encoded)
         except InputError as error:
             # Text that a format can't hold is found by its sink, which knows no source.
             raise error.located(file=dataset.file, member=field.name) from error.__cause__
-        for leaves in part.leaves:
+        for leaves in shard.leaves:
             digest.add(leaves)
-        progress(part.nbytes)
-        if part.last:
-            # Where nothing was read, the field is what its store says, files and digest.
-            known = part.adopted and field.digest
+        progress(shard.nbytes)
+        if task.last:
+            known = field.digest if task.part.adopts and shard.encoded is not None else None
             digests[field.name] = known or digest.hexdigest()
             sink.finish(field, digests[field.name])
             digest = None
@@ -172,27 +329,21 @@ def write_fields(
 
 
 def _tasks(
-    dataset: Dataset, sink: Sink[Encoded], scratch: Path | None, in_flight: int
-) -> Iterator[Callable[[], _Part[Encoded]]]:
+    dataset: Dataset, sink: FieldSink[Encoded], scratch: Path | None, in_flight: int
+) -> Iterator[ShardTask[Encoded]]:
     for field in dataset.values():
-        layout = sink.layout(field)
-        shards = layout.shards()
-        if not shards:
-            yield partial(_Part, field, layout, None, (), 0, True)
-        try:
+        with located(file=dataset.file, member=field.name):
+            layout = sink.layout(field)
+            shards = layout.shards()
             if shards:
                 field.array.prepare(scratch)
-            adopt = sink.adopter(field, layout) if shards else None
+            part = sink.part(field, layout)
             ahead = _budget(layout, in_flight) if field.array.sequential else None
-            for start, stop in shards:
-                if adopt is not None and field.digest is not None:
-                    yield partial(_adopted, adopt, field, layout, start, stop)
-                    continue
-                begun = _begun(field, layout, start, stop, ahead)
-                task = _Shard(dataset.file, sink, field, layout, adopt, ahead)
-                yield partial(task.run, start, begun, stop == layout.rows)
-        except PtystoreError as error:
-            raise error.located(file=dataset.file, member=field.name) from error.__cause__
+            for start, stop in shards or [(layout.rows, layout.rows)]:
+                task = ShardTask(
+                    file=dataset.file, field=field, layout=layout, part=part, start=start, stop=stop
+                )
+                yield task if ahead is None else _begun(task, ahead)
 
 
 def _budget(layout: Layout, in_flight: int) -> Budget:
@@ -204,73 +355,12 @@ def _budget(layout: Layout, in_flight: int) -> Budget:
     return Budget(in_flight * max(layout.shard_bytes // 2, block))
 
 
-def _begun(
-    field: Field, layout: Layout, start: int, stop: int, ahead: Budget | None
-) -> deque[Callable[[], Array]]:
-    """The blocks of a shard with all done that must be done in order: reading forwards."""
+def _begun(task: ShardTask[Encoded], ahead: Budget) -> _ForwardTask[Encoded]:
+    """The task with all done that must be done in order: reading forwards."""
     begun: deque[Callable[[], Array]] = deque()
-    for a, b in layout.blocks(start, stop):
-        if ahead is not None:
-            ahead.wait_for((b - start) * layout.row_bytes)
-        begun.append(field.array.begin(a, b))
-    if ahead is not None:
-        ahead.hold((stop - start) * layout.row_bytes)
-    return begun
-
-
-def _adopted(
-    adopt: Callable[[int], Encoded], field: Field, layout: Layout, start: int, stop: int
-) -> _Part[Encoded]:
-    """A shard taken over without reading its values: its digest is on record."""
-    rows = stop - start
-    return _Part(
-        field, layout, adopt(start), (), rows * layout.row_bytes, stop == layout.rows, adopted=True
-    )
-
-
-@dataclass(frozen=True)
-class _Shard(Generic[Encoded]):
-    """What a worker does with a shard of one field."""
-
-    file: str | None
-    sink: Sink[Encoded]
-    field: Field
-    layout: Layout
-    adopt: Callable[[int], Encoded] | None
-    ahead: Budget | None
-
-    def run(self, start: int, begun: deque[Callable[[], Array]], last: bool) -> _Part[Encoded]:
-        """Compute, hash and encode the shard at row `start` from its begun blocks."""
-        leaves: list[bytes] = []
-        sizes: list[int] = []
-        try:
-            blocks = self._blocks(begun, leaves, sizes)
-            if self.adopt is not None:
-                # Stored as it would be written, but under another name: only its digest differs.
-                deque(blocks, maxlen=0)
-                encoded = self.adopt(start)
-            else:
-                encoded = self.sink.encode(self.field, self.layout, start, blocks)
-        except PtystoreError as error:
-            raise error.located(file=self.file, member=self.field.name) from error.__cause__
-        finally:
-            if self.ahead is not None:
-                rows = min(self.layout.shard_rows, self.layout.rows - start)
-                self.ahead.release(rows * self.layout.row_bytes - sum(sizes))
-        return _Part(self.field, self.layout, encoded, tuple(leaves), sum(sizes), last)
-
-    def _blocks(
-        self, begun: deque[Callable[[], Array]], leaves: list[bytes], sizes: list[int]
-    ) -> Iterator[Array]:
-        """The blocks with their rows first, each let go of when the next is asked for."""
-        axis, shape = self.layout.axis, self.layout.shape
-        while begun:
-            block = begun.popleft()()
-            rows_first = np.moveaxis(block, axis, 0) if shape else block.reshape(1)
-            rows_first = np.ascontiguousarray(rows_first)
-            leaves.append(leaf_hashes(rows_first))
-            yield rows_first
-            sizes.append(rows_first.nbytes)
-            del block, rows_first
-            if self.ahead is not None:
-                self.ahead.release(sizes[-1])
+    for start, stop in task.layout.blocks(task.start, task.stop):
+        ahead.wait_for((stop - task.start) * task.layout.row_bytes)
+        begun.append(task.field.array.begin(start, stop))
+    ahead.hold(task.nbytes)
+    own = {one.name: getattr(task, one.name) for one in fields(task)}
+    return _ForwardTask(**own, begun=begun, ahead=ahead, released=[])

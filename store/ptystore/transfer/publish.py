@@ -9,29 +9,36 @@ a run killed in that moment published nothing, so the next one puts the old one 
 under an aside's name is always complete: before it is deleted it takes the staging name.
 
 Locks only tell litter from work in progress. Correctness rests on renames that refuse to
-replace, so a filesystem without locks loses nothing but the clearing of litter.
+replace, so a system or a filesystem without locks loses nothing but the clearing of litter.
 """
 
 from __future__ import annotations
 
 import ctypes
 import errno
-import fcntl
 import functools
 import hashlib
 import os
 import re
 import secrets
 import socket
-import stat
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from ptystore.storage.system import (
+    DIR_FD,
+    FOLDER_FLAGS,
+    UNSUPPORTED,
+    libc_function,
+    open_locked,
+    sync_file,
+    sync_folder,
+)
 from ptystore.transfer.destination import (
     check_destination,
     check_existing,
-    explained,
+    os_errors_told,
     storage_error,
 )
 from ptystore.transfer.removal import exists, remove, remove_in_spite_of_signals
@@ -52,13 +59,10 @@ SCRATCH_NAME = "__scratch__"
 _TOKEN_LENGTH = 16
 _NAME_BYTES = 255  # the limit of ext4, xfs, btrfs, tmpfs and NFS
 _RENAME_NOREPLACE, _RENAME_EXCHANGE, _AT_FDCWD = 1, 2, -100  # linux/fs.h, fcntl.h
-_UNSUPPORTED = {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP}
-_NO_LOCKS = _UNSUPPORTED | {errno.EBADF, errno.ENOLCK}
-_NO_LINKS = _UNSUPPORTED | {errno.EPERM, errno.EMLINK}
-# Never follows a link out of the store.
-_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_NO_LOCKS = UNSUPPORTED | {errno.EBADF, errno.ENOLCK}
+_NO_LINKS = UNSUPPORTED | {errno.EPERM, errno.EMLINK}
 
-_libc_renameat2 = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+_libc_renameat2 = libc_function("renameat2")
 
 
 @contextmanager
@@ -68,13 +72,11 @@ def stage_folder(
     overwrite: bool,
     is_ours: Callable[[Path], bool],
     warn: Callable[[str], None],
-    run: Callable[[Iterable[Callable[[], None]]], None] | None = None,
 ) -> Iterator[Path]:
     """Yield an empty folder to fill; it becomes `destination` when the block ends well.
 
     Its subfolder `SCRATCH_NAME`, if there is one, is deleted first. Any exception, Ctrl-C
-    included, removes the staging. `warn` is told of litter removed or left; `run` as for
-    `sync_tree`.
+    included, removes the staging. `warn` is told of litter removed or left.
 
     Raises
     ------
@@ -85,9 +87,9 @@ def stage_folder(
     """
     with _staged(destination, overwrite, is_ours, warn) as (staging, aside):
         yield staging
-        with explained(destination, staging):
+        with os_errors_told(destination, staging):
             remove(staging / SCRATCH_NAME)
-            sync_tree(staging, run=run)
+            sync_tree(staging)
             _publish(staging, destination, aside, overwrite, is_ours)
 
 
@@ -107,8 +109,8 @@ def stage_file(
     with _staged(destination, overwrite, is_ours, warn) as (staging, aside):
         staged = staging / destination.name
         yield staged
-        with explained(destination, staging):
-            _sync(os.fspath(staged))
+        with os_errors_told(destination, staging):
+            sync_file(os.fspath(staged))
             _publish(staged, destination, aside, overwrite, is_ours)
 
 
@@ -120,11 +122,17 @@ def stage_replacements(
 
     The file is staged beside the store, made durable and renamed over the old one in one step,
     which leaves other names of the old one (hard links from other stores) as they are. A store
-    that is replaced meanwhile is not touched: files go where the store was at the beginning.
-    Raises as `stage_folder` does.
+    that is replaced meanwhile is not touched: files go where the store was at the beginning,
+    if the system can name files relative to an open folder. Raises as `stage_folder` does.
     """
-    with _staged(store, True, lambda path: True, warn) as (staging, _), explained(store, staging):
-        root = os.open(store, _FOLDER)
+    with (
+        _staged(store, True, lambda path: True, warn) as (staging, _),
+        os_errors_told(store, staging),
+    ):
+        if not DIR_FD:
+            yield functools.partial(_put_by_path, store, staging)
+            return
+        root = os.open(store, FOLDER_FLAGS)
         try:
             yield functools.partial(_put, root, staging)
         finally:
@@ -132,17 +140,13 @@ def stage_replacements(
 
 
 def _put(root: int, staging: Path, key: str, data: bytes) -> None:
-    staged = staging / "file"
-    with open(staged, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
+    staged = _staged_file(staging, data)
     name, _, inner = key.rpartition("/")
     if name:
         with suppress(FileExistsError):
             os.mkdir(name, dir_fd=root)
             os.fsync(root)
-    folder = os.open(name or ".", _FOLDER, dir_fd=root)
+    folder = os.open(name or ".", FOLDER_FLAGS, dir_fd=root)
     try:
         os.replace(staged, inner, dst_dir_fd=folder)
         os.fsync(folder)
@@ -150,44 +154,45 @@ def _put(root: int, staging: Path, key: str, data: bytes) -> None:
         os.close(folder)
 
 
-def sync_tree(
-    folder: Path, *, run: Callable[[Iterable[Callable[[], None]]], None] | None = None
-) -> None:
+def _put_by_path(store: Path, staging: Path, key: str, data: bytes) -> None:
+    staged = _staged_file(staging, data)
+    target = store / key
+    with suppress(FileExistsError):
+        target.parent.mkdir()
+        sync_folder(os.fspath(store))
+    if target.parent.is_symlink():  # as FOLDER_FLAGS, though it could change in between
+        raise NotADirectoryError(
+            errno.ENOTDIR, os.strerror(errno.ENOTDIR), os.fspath(target.parent)
+        )
+    os.replace(staged, target)
+    sync_folder(os.fspath(target.parent))
+
+
+def _staged_file(staging: Path, data: bytes) -> Path:
+    staged = staging / "file"
+    with open(staged, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    return staged
+
+
+def sync_tree(folder: Path) -> None:
     """Make a folder durable: fsync every file in it, then every folder, bottom-up.
 
-    `run` is given one callable a file and must call each and raise what they raise (a thread
-    pool may serve); by default they are called in turn. Raises OSError with its `filename`.
+    Raises OSError with its `filename`.
     """
-    files: list[str] = []
     folders: list[str] = []
     for here, _, names in os.walk(folder, topdown=False, onerror=_reraise):
-        files += [os.path.join(here, name) for name in names]
+        for name in names:
+            sync_file(os.path.join(here, name))
         folders.append(here)
-    tasks = (functools.partial(_sync, file) for file in files)
-    if run is not None:
-        run(tasks)
-    else:
-        for task in tasks:
-            task()
     for here in folders:
-        _sync(here)
+        sync_folder(here)
 
 
 def _reraise(error: OSError) -> None:
     raise error
-
-
-def _sync(path: str) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    except OSError as error:
-        # Some network filesystems have no fsync for folders, and nothing in its place.
-        if error.errno not in _UNSUPPORTED or not stat.S_ISDIR(os.fstat(descriptor).st_mode):
-            error.filename = path
-            raise
-    finally:
-        os.close(descriptor)
 
 
 @contextmanager
@@ -198,13 +203,13 @@ def _staged(
     warn: Callable[[str], None],
 ) -> Iterator[tuple[Path, Path]]:
     """A locked staging folder, and the name the old one may step aside to."""
-    with explained(destination):
+    with os_errors_told(destination):
         _clear_litter(destination, warn)
         check_existing(destination, overwrite, is_ours)
     claim = _Claim(destination)
     try:
         # Within the block, so that Ctrl-C at any moment removes what was made.
-        with explained(destination):
+        with os_errors_told(destination):
             claim.make()
         yield claim.staging, _sibling(destination, claim.token, "old-")
     finally:
@@ -229,7 +234,7 @@ def _publish(
             _exchange_in_steps(new, destination, aside)
     else:
         _rename_new(new, destination)
-    _sync(os.fspath(destination.parent))
+    sync_folder(os.fspath(destination.parent))
 
 
 def _exchange_in_steps(new: Path, destination: Path, aside: Path) -> None:
@@ -272,7 +277,7 @@ def _renameat2(old: Path, new: Path, flags: int) -> bool:
     if _libc_renameat2(_AT_FDCWD, os.fsencode(old), _AT_FDCWD, os.fsencode(new), flags) == 0:
         return True
     code = ctypes.get_errno()
-    if code in _UNSUPPORTED:
+    if code in UNSUPPORTED:
         return False
     raise OSError(code, os.strerror(code), os.fspath(old), None, os.fspath(new))
 
@@ -328,9 +333,8 @@ def _lock(path: Path) -> int:
     Raises BlockingIOError when somebody else holds it, FileNotFoundError when `path` is gone or
     names something else by the time it is locked, OSError where there are no locks.
     """
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    descriptor = open_locked(path)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         if not os.path.samestat(os.fstat(descriptor), os.lstat(path)):
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), os.fspath(path))
     except BaseException:

@@ -13,6 +13,7 @@ __all__ = ["exists", "remove", "remove_in_spite_of_signals"]
 
 _PATIENCE = 5.0  # seconds
 _MOST_SIGNALS = 5
+_NOT_EMPTY = {errno.ENOTEMPTY, errno.EEXIST}  # POSIX lets rmdir say either
 
 
 def exists(path: Path) -> bool:
@@ -60,6 +61,6 @@ def _remove_patiently(path: Path) -> None:
             remove(path)
             return
         except OSError as error:
-            if error.errno != errno.ENOTEMPTY or time.monotonic() > until:
+            if error.errno not in _NOT_EMPTY or time.monotonic() > until:
                 raise
         time.sleep(0.01)

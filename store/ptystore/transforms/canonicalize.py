@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -13,13 +13,13 @@ from ptystore.compute.conversions import Cast, Negated, Reshaped, SaturatedFrame
 from ptystore.compute.positions import warn_of_frames_outside
 from ptystore.compute.recipes import canonical_frames
 from ptystore.errors import InputError, ParameterError
+from ptystore.model.choices import Signal
 from ptystore.model.contract import COORDINATE_NAMES, DIFFRACTION_NAMES, standard_attrs
 from ptystore.model.dataset import Check, Dataset, Field, Recipe
+from ptystore.model.deferred import with_attrs
 from ptystore.model.lazy_array import Array, ComputedArray, FramesFirst
 
 __all__ = ["canonicalize"]
-
-Signal = Literal["amplitude", "counts"]
 
 _FLIPPED = {"x": ("xcoords", "xcoords_start"), "y": ("ycoords", "ycoords_start")}
 
@@ -64,9 +64,8 @@ def canonicalize(
     ]
     return dataset.transformed(
         fields,
-        tool="transpose_rename_convert",
-        operation="canonicalize_dataset",
-        parameters={
+        "canonicalize",
+        {
             "signal": signal,
             "flipx": flipx,
             "flipy": flipy,
@@ -126,21 +125,22 @@ def _single_patches(field: Field, file: str | None) -> Field:
 def _canonical_frames(
     field: Field, signal: Signal, tally: SaturatedFrames, virtual: bool, file: str | None
 ) -> Field:
-    scale = field.attrs.get("amplitude_scale")
     known = field.attrs.get("signal", "amplitude")
-    if known == "amplitude" and signal == "counts" and scale is None:
+    has_scale = "amplitude_scale" in field.attrs
+    if known == "amplitude" and signal == "counts" and not has_scale:
         raise InputError(
             "amplitude can't be turned into counts: no amplitude_scale is recorded",
             file=file,
             member=field.name,
             advice="leave out --signal counts, or begin from the raw counts",
         )
-    attrs = {**field.attrs, **standard_attrs("diffraction", signal)}
+    attrs = with_attrs(field.attrs, standard_attrs("diffraction", signal))
     if known == signal == "amplitude" and field.dtype == np.float32:
         field = _frames_first(field)
         # The digest covers the name.
         digest = field.digest if field.name == "diffraction" else None
         return dataclasses.replace(field, name="diffraction", attrs=attrs, digest=digest)
+    scale = field.attrs["amplitude_scale"] if has_scale else None
     parameters = {"from": known, "to": signal, "scale": scale or 1.0}
     array = canonical_frames(field.array, parameters, tally)
     recipe = Recipe("canonical_frames", (field,), parameters) if virtual else None

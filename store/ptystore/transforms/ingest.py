@@ -18,9 +18,8 @@ def ingest(dataset: Dataset) -> Dataset:
         return dataset
     recorded = dataset.transformed(
         dataset.fields.values(),
-        tool="ptystore",
-        operation="ingest",
-        parameters={
+        "ingest",
+        {
             "frames": dataset.frame_count,
             "per_frame": [one.name for one in dataset.values() if one.role == "per_frame"],
             "global": [one.name for one in dataset.values() if one.role == "global"],

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Literal
 
 from ptystore.errors import ParameterError
+from ptystore.model.choices import DiffractionKey
 from ptystore.model.contract import DIFFRACTION_NAMES
 from ptystore.model.dataset import Dataset
 
-__all__ = ["DiffractionKey", "with_diffraction_key"]
-
-DiffractionKey = Literal["as-is", "diffraction", "diff3d", "both"]
+__all__ = ["with_diffraction_key"]
 
 
 def with_diffraction_key(dataset: Dataset, key: DiffractionKey) -> Dataset:

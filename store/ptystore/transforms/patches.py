@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from functools import partial
 
-from ptystore.compute.patch_windows import Interpolation
 from ptystore.compute.positions import warn_of_frames_outside
 from ptystore.compute.recipes import patches
 from ptystore.errors import InputError, ParameterError
+from ptystore.model.choices import Interpolation
 from ptystore.model.contract import standard_attrs
 from ptystore.model.dataset import Dataset, Field, Recipe
 from ptystore.physics.spacing import require_neighbors
@@ -60,9 +60,8 @@ def extract_patches(
     object_shape = (obj.shape[0], obj.shape[1])
     return dataset.transformed(
         fields.values(),
-        tool="generate_patches_tool.py",
-        operation="generate_patches",
-        parameters={
+        "patch",
+        {
             "patch_size": window[0] if window[0] == window[1] else list(window),
             "k_neighbors": k_neighbors,
             "nsamples": frames,

@@ -5,26 +5,26 @@ from __future__ import annotations
 import dataclasses
 import math
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from ptystore.compute.patch_windows import PatchWindows
 from ptystore.compute.positions import warn_of_frames_outside
 from ptystore.errors import InputError, ParameterError
+from ptystore.model.choices import Signal
 from ptystore.model.contract import DIFFRACTION_NAMES, POSITION_NAMES, standard_attrs
 from ptystore.model.dataset import Dataset, Field, memory_field
+from ptystore.model.deferred import DeferredAttrs
 from ptystore.model.lazy_array import Array, CachedArray, ComputedArray, Indices, LazyArray
 from ptystore.model.metadata import Metadata
 from ptystore.physics.forward import dose_scale, exit_energy, intensities, poisson_counts
 from ptystore.physics.phantom import jittered_raster, uniform_positions
 
 __all__ = ["simulate"]
-
-Signal = Literal["amplitude", "counts"]
 
 _DOMAIN = {"amplitude": "normalized_amplitude", "counts": "count_intensity"}
 _PASS_BYTES = 4 << 20
@@ -106,9 +106,8 @@ def simulate(
     left_out = [one.name for one in dataset.values() if one.name not in fields]
     result = dataset.transformed(
         [diffraction, *kept],
-        tool="ptystore",
-        operation="simulate",
-        parameters={
+        "simulate",
+        {
             "dose": dose,
             "noise": noise,
             "seed": seed,
@@ -179,7 +178,7 @@ def _diffraction(
     array: LazyArray = ComputedArray(frames, [x, y], shape, dtype)
     attrs: Mapping[str, Any] = standard_attrs("diffraction", signal)
     if first_pass is not None:
-        attrs = ScaleAttrs(attrs, first_pass)
+        attrs = DeferredAttrs(attrs, {"amplitude_scale": partial(getattr, first_pass, "scale")})
         if signal == "counts":
             array = NarrowCounts(array, first_pass)
     return Field("diffraction", array, "per_frame", attrs)
@@ -252,6 +251,11 @@ class DosePass:
         """The largest expected count ``(s·A)²`` of any pixel; 0 where it was not asked for."""
         return self._run()[1]
 
+    @property
+    def is_done(self) -> bool:
+        """Whether the pass has been."""
+        return self._found is not None
+
     def _run(self) -> tuple[float, float]:
         with self._lock:
             if self._found is None:
@@ -321,6 +325,13 @@ class NarrowCounts:
         self.sequential = counts.sequential
 
     @property
+    def possible_dtypes(self) -> tuple[np.dtype[Any], ...]:
+        """The two of them, until the first pass has been."""
+        if self._pass.is_done:
+            return (self.dtype,)
+        return np.dtype(np.uint16), np.dtype(np.uint32)
+
+    @property
     def dtype(self) -> np.dtype[Any]:
         """Ten standard deviations above the largest expected count: no draw can wrap around."""
         brightest = self._pass.brightest
@@ -339,20 +350,3 @@ class NarrowCounts:
 
     def prepare(self, scratch: Path | None) -> None:
         self._counts.prepare(scratch)
-
-
-class ScaleAttrs(Mapping[str, Any]):
-    """A field's attributes, of which `amplitude_scale` is found when it is looked at."""
-
-    def __init__(self, attrs: Mapping[str, Any], first_pass: DosePass) -> None:
-        self._attrs = dict(attrs)
-        self._pass = first_pass
-
-    def __getitem__(self, name: str) -> Any:
-        return self._pass.scale if name == "amplitude_scale" else self._attrs[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter([*self._attrs, "amplitude_scale"])
-
-    def __len__(self) -> int:
-        return len(self._attrs) + 1

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from ptystore.errors import InputError, ParameterError
+from ptystore.model.choices import SplitAxis
 from ptystore.model.dataset import Dataset
 from ptystore.model.lazy_array import Array, Indices
 from ptystore.transforms.selection import select_frames
 
 __all__ = ["split"]
 
-Axis = Literal["y", "x"]
 
-
-def split(dataset: Dataset, *, axis: Axis = "y", fraction: float = 0.5) -> tuple[Dataset, Dataset]:
+def split(
+    dataset: Dataset, *, axis: SplitAxis = "y", fraction: float = 0.5
+) -> tuple[Dataset, Dataset]:
     """The scan's frames in two parts, (train, test): train where the position is below a line.
 
     The line lies at ``min + fraction · (max - min)`` of `ycoords` or `xcoords`, which are read
@@ -69,7 +70,6 @@ def _sides(values: Array, fraction: float) -> tuple[Indices, Indices, float]:
 def _part(dataset: Dataset, name: str, frames: Indices, shared: dict[str, Any]) -> Dataset:
     return dataset.transformed(
         select_frames(dataset, frames),
-        tool="split_dataset_tool.py",
-        operation="train_test_split",
-        parameters={"part": name, **shared},
+        "split",
+        {"part": name, **shared},
     )

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from functools import partial
 from typing import Any
 
-from ptystore.errors import InputError, ParameterError
+from ptystore.errors import InputError, ParameterError, located
 from ptystore.model.contract import POSITION_NAMES
 from ptystore.model.dataset import Dataset
 from ptystore.physics.spacing import VIEW_OVERLAP, fraction_indices, spaced_indices, view_spacing
@@ -47,10 +47,8 @@ def select_view(
     if overlap is not None:
         width = _frame_width(dataset)
         spacing = view_spacing(overlap, width)
-        try:
+        with located(file=dataset.file):
             frames = spaced_indices(x.values(), y.values(), spacing)
-        except InputError as error:
-            raise error.located(file=dataset.file) from None
         parameters |= {"spacing": spacing, "frame_width": width}
     elif fraction is not None:
         frames = fraction_indices(len(x), fraction, seed)
@@ -64,9 +62,8 @@ def select_view(
         )
     return dataset.transformed(
         select_frames(dataset, frames),
-        tool="ptystore",
-        operation="select_view",
-        parameters={**parameters, "kept": kept, "of": of},
+        "view",
+        {**parameters, "kept": kept, "of": of},
         checks=(partial(_warn_of_few, kept, of),),
     )
 

@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 
 import ptystore
+from chunk_places import chunk_places
 from ptystore import InputError, IntegrityError, Metadata
 from scans import (
     assert_same,
-    chunk_places,
     document,
     flip,
     forked,
@@ -117,6 +117,43 @@ def test_damaged_metadata_and_notes(file: Path) -> None:
         with pytest.raises(IntegrityError, match="checksum"):
             ptystore.open(file)
         file.write_bytes(content)
+
+
+def replace(path: Path, name: str, kind: str) -> None:
+    """Put in the place of an array what is no array."""
+    with h5py.File(path, "r+") as opened:
+        del opened[name]
+        if kind == "group":
+            opened.create_group(name)
+        else:
+            opened[name] = np.dtype("f8")
+
+
+@pytest.mark.parametrize("kind", ["group", "named datatype"])
+@pytest.mark.parametrize("name", ["diffraction", "dose", "_metadata", "__ptystore__/note"])
+def test_what_is_no_array_in_the_place_of_one(file: Path, name: str, kind: str) -> None:
+    replace(file, name, kind)
+    with pytest.raises(IntegrityError, match=f"/{name}: a {kind}, not an array"):
+        ptystore.open(file)
+
+
+@pytest.mark.parametrize("kind", ["group", "named datatype"])
+@pytest.mark.parametrize("name", ["diffraction", "dose"])
+def test_what_is_no_array_in_the_place_of_checksums(file: Path, name: str, kind: str) -> None:
+    replace(file, f"__ptystore__/crc32c/{name}", kind)
+    field = ptystore.open(file)[name]
+    with pytest.raises(IntegrityError, match=f"crc32c/{name}: a {kind}, not an array") as caught:
+        field.values()
+    assert (caught.value.file, caught.value.member) == (str(file), name)
+
+
+def test_an_array_in_the_place_of_all_checksums(file: Path) -> None:
+    with h5py.File(file, "r+") as opened:
+        del opened["__ptystore__/crc32c"]
+        opened["__ptystore__/crc32c"] = np.arange(3)
+    with pytest.raises(IntegrityError, match="__ptystore__/crc32c: not a group") as caught:
+        ptystore.open(file)["diffraction"].values()
+    assert caught.value.member == "diffraction"
 
 
 @pytest.mark.parametrize("keep", [0.02, 0.5, 0.99])
@@ -222,6 +259,22 @@ def test_groups_inside_groups_are_refused(tmp_path: Path) -> None:
         ptystore.open(path)
     assert caught.value.member == "entry"
     assert caught.value.advice
+
+
+def test_a_named_datatype_is_refused(tmp_path: Path) -> None:
+    path = foreign(tmp_path / "a.h5", a=np.ones(2), odd=np.dtype("f8"))
+    with pytest.raises(InputError, match="/odd: a named datatype, not an array") as caught:
+        ptystore.open(path)
+    assert caught.value.file == str(path)
+
+
+def test_an_array_that_became_a_group(tmp_path: Path) -> None:
+    path = foreign(tmp_path / "a.h5", a=np.ones(2), words=np.array(["µm", ""], object))
+    dataset = ptystore.open(path)
+    for name in dataset:
+        replace(path, name, "group")
+        with pytest.raises(InputError, match=f"/{name}: a group, not an array"):
+            dataset[name].values()
 
 
 def test_a_file_that_another_program_writes(tmp_path: Path) -> None:

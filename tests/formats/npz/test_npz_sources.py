@@ -22,8 +22,9 @@ from npz_files import (
 )
 from npz_pathologies import refusal
 from ptystore.errors import InputError, InputMissingError
-from ptystore.formats import open_dataset
+from ptystore.formats.assemble import ReadOptions
 from ptystore.formats.npz import spool
+from ptystore.formats.opening import open_dataset
 
 
 @pytest.mark.parametrize("kind", ["zip64", "descriptor"])
@@ -200,4 +201,4 @@ def test_a_stale_comment_of_ours_is_not_believed(tmp_path: Path) -> None:
 
 def test_a_comment_of_others_is_ignored(tmp_path: Path) -> None:
     source = write_npz(tmp_path / "scan.npz", scan_members(), comment=b"made by hand")
-    assert open_dataset(source)["diff3d"].digest is None
+    assert open_dataset(source, ReadOptions())["diff3d"].digest is None

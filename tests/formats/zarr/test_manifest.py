@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from ptystore import Damage, SerialPool
 from ptystore.errors import IntegrityError, StorageError
 from ptystore.formats.zarr import manifest
-from ptystore.formats.zarr.manifest import MANIFEST_NAME, Damage, Entry
+from ptystore.formats.zarr.manifest import MANIFEST_NAME, Entry
 
 
 def plain_crc32c(data: bytes) -> int:
@@ -37,9 +38,9 @@ def store(tmp_path: Path) -> Path:
 
 
 def problems(store: Path, fast: bool = False) -> dict[str, str]:
-    damages = manifest.compare(store, manifest.read_manifest(store), fast=fast)
-    assert damages == sorted(damages, key=lambda damage: damage.key)
-    return {damage.key: damage.problem for damage in damages}
+    damages = manifest.compare(store, manifest.read_manifest(store), SerialPool(), fast=fast)
+    assert damages == sorted(damages, key=lambda damage: damage.member)
+    return {damage.member: damage.reason for damage in damages}
 
 
 def plain_entry(data: bytes) -> Entry:
@@ -95,10 +96,8 @@ def test_written_form_and_round_trip(tmp_path: Path) -> None:
 
 
 def test_an_undamaged_store_has_no_damage(store: Path) -> None:
-    seen: list[tuple[str, int]] = []
     entries = manifest.read_manifest(store)
-    assert manifest.compare(store, entries, on_file=lambda *file: seen.append(file)) == []
-    assert dict(seen) == {key: entry.length for key, entry in entries.items()}
+    assert manifest.compare(store, entries, SerialPool()) == []
 
 
 def test_every_bit_of_every_file_counts(store: Path) -> None:
@@ -110,10 +109,10 @@ def test_every_bit_of_every_file_counts(store: Path) -> None:
             flipped = bytearray(data)
             flipped[bit // 8] ^= 1 << bit % 8
             (store / key).write_bytes(flipped)
-            (damage,) = manifest.compare(store, entries)
-            assert damage.key == key
-            assert f"not {entries[key].crc32c:08x}" in damage.problem
-            assert manifest.compare(store, entries, fast=True) == []
+            (damage,) = manifest.compare(store, entries, SerialPool())
+            assert damage.member == key
+            assert f"not {entries[key].crc32c:08x}" in damage.reason
+            assert manifest.compare(store, entries, SerialPool(), fast=True) == []
             flips += 1
         (store / key).write_bytes(data)
     assert flips > 60
@@ -172,12 +171,13 @@ def test_an_unreadable_file_or_folder_is_reported_not_raised(
         return opened(path, *args)
 
     monkeypatch.setattr(os, "open", failing)
-    damages = manifest.compare(store, entries)
+    damages = manifest.compare(store, entries, SerialPool())
     assert damages == [
         Damage("diffraction/zarr.json", "cannot be read: Input/output error"),
         Damage("zarr.json", "cannot be read: Input/output error"),
     ]
-    assert {damage.key for damage in manifest.compare(store / "gone", entries)} == {".", *entries}
+    gone = manifest.compare(store / "gone", entries, SerialPool())
+    assert {damage.member for damage in gone} == {".", *entries}
 
 
 SUM = '"00000000"'

@@ -14,6 +14,7 @@ import pytest
 
 import ptystore
 import scans
+from chunk_places import chunk_places
 from faults.calls import FaultAt, watched
 from faults.outcomes import command, in_child, litter, wait
 from ptystore.errors import DestinationError, InputError, IntegrityError
@@ -90,14 +91,14 @@ def test_undamaged_chunks_are_kept_and_the_manifest_follows(
     """With another encoder, what is written anew has other bytes, all else has not."""
     from ptystore.formats.zarr import repair
 
-    places = scans.chunk_places(store, "diff3d")
+    places = chunk_places(store, "diff3d")
     before = [file.read_bytes()[at : at + size] for file, at, size in places]
     scans.flip(places[5])
     monkeypatch.setattr(repair, "encode", stored_only)
     report = ptystore.repair(store, made / "scan.npz")
     assert report.ok
     assert report.rewritten == ("diff3d/c.0.0.0", MANIFEST)
-    after = [f.read_bytes()[at : at + n] for f, at, n in scans.chunk_places(store, "diff3d")]
+    after = [f.read_bytes()[at : at + n] for f, at, n in chunk_places(store, "diff3d")]
     assert [n for n, (a, b) in enumerate(zip(before, after, strict=True)) if a != b] == [5]
 
 
@@ -123,7 +124,7 @@ def test_a_store_that_shares_files_is_untouched(made: Path, tmp_path: Path) -> N
     ptystore.write(ptystore.open(first), second)
     key = "diff3d/c.0.0.0"
     assert (first / key).samefile(second / key)
-    scans.flip(scans.chunk_places(first, "diff3d")[3])
+    scans.flip(chunk_places(first, "diff3d")[3])
     damaged = (second / key).read_bytes()
     assert ptystore.repair(first, made / "scan.npz").ok
     assert (second / key).read_bytes() == damaged

@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 
 import ptystore
+from chunk_places import chunk_places
 from ptystore import InputError, InputMissingError, IntegrityError, Metadata
-from scans import assert_same, chunk_places, document, flip, overwrite, pickled, put, scan, values
+from scans import assert_same, document, flip, overwrite, pickled, put, scan, values
 
 FRAMES = values("u2", (5000, 40, 41))  # 3,280 bytes: chunks of 4 frames, shards of 4096
 
@@ -209,7 +210,7 @@ def test_swapped_files_of_two_fields_are_found_as_files(tmp_path: Path) -> None:
     other.write_bytes(data)
     # Each chunk ends in its own CRC32C, so that the CRC32C of both files is as it was.
     report = ptystore.verify(path)
-    assert {(one.member, "CRC-32" in one.reason) for one in report.findings} == {
+    assert {(one.member, "CRC-32" in one.reason) for one in report.damages} == {
         ("a", True),
         ("b", True),
     }
@@ -225,7 +226,7 @@ def test_chunks_that_changed_places_are_found_in_their_shard(store: Path) -> Non
     data[begin : begin + length] = data[second : second + length]
     data[second : second + length] = first
     file.write_bytes(data)
-    (found,) = ptystore.verify(store).findings
+    (found,) = ptystore.verify(store).damages
     assert (found.member, found.first_frame, found.last_frame) == ("diffraction", 0, 4095)
     assert "CRC-32" in found.reason
 

@@ -1,6 +1,6 @@
-"""All of ptystore that imports h5py: opening and making files, and reading those of other tools.
+"""Opening and making HDF5 files, and reading those of other tools.
 
-Files of our own are written by `hdf5_writer` and read by `hdf5_reader`.
+Files of our own are written by `writer` and read by `reader`.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from ptystore.errors import InputError, PtystoreError
 from ptystore.formats.assemble import Contents, RawArray, ReadOptions
 from ptystore.formats.chunk_codec import BLOSC
 from ptystore.formats.foreign import foreign_metadata, json_attrs, supported_dtype
-from ptystore.formats.hdf5.nodes import own_node, require_readable
+from ptystore.formats.hdf5.nodes import own_dataset, own_node, require_readable
 from ptystore.formats.hdf5.stream import Hdf5Stream
-from ptystore.formats.hdf5.trouble import explained
+from ptystore.formats.hdf5.trouble import as_input_error
 from ptystore.formats.names import METADATA_MEMBER, check_name
 from ptystore.model.dataset import Storage
 from ptystore.model.layout import Layout
@@ -43,14 +43,18 @@ OWN_GROUP = "__ptystore__"
 
 @contextmanager
 def opened(path: Path, member: str | None = None) -> Iterator[h5py.File]:
-    """An HDF5 file for reading; whatever the library says becomes one line."""
+    """An HDF5 file for reading; whatever the library says becomes one line.
+
+    Raises `InputError`, for what is raised while the file is open too; `InputMissingError`
+    where there is no such file.
+    """
     try:
         with h5py.File(path, "r", locking="best-effort") as file:
             yield file
     except PtystoreError:
         raise
     except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
-        raise explained(error, path, member) from error
+        raise as_input_error(error, path, member) from error
 
 
 def created(stream: Hdf5Stream) -> h5py.File:
@@ -121,7 +125,7 @@ def _foreign_array(path: Path, name: str, node: h5py.Dataset) -> RawArray:
     try:
         if node.dtype.kind == "O" and not text:
             raise InputError("holds references or lists of various lengths, not plain values")
-        require_readable(node, h5py.h5z.filter_avail)
+        require_readable(node)
         dtype = np.dtype("U1") if text else supported_dtype(node.dtype)
     except InputError as error:
         raise error.located(file=path, member=name) from None
@@ -150,7 +154,8 @@ class ForeignHdf5Array(LazyBase):
 
     def _select(self, rows: slice | Iterable[int]) -> Array:
         with opened(self._path, self._name) as file:
-            node = own_node(file, self._name)
+            node = own_dataset(file, self._name)
             view = node.asstr() if self.dtype.kind == "U" else node
-            key: Any = (slice(None),) * self.axis + (rows,) if self.shape else ()
-            return np.asarray(view[key]).astype(self.dtype, copy=False)
+            frames = (slice(None),) * self.axis + (rows,)
+            values = view[frames if self.shape else ()]
+            return np.asarray(values).astype(self.dtype, copy=False)

@@ -9,9 +9,9 @@ from __future__ import annotations
 import json
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import google_crc32c
+import h5py
 import numpy as np
 
 from ptystore.errors import InputError, InputMissingError, IntegrityError, PtystoreError
@@ -25,7 +25,7 @@ from ptystore.formats.hdf5.library import (
     opened,
     read_foreign_hdf5,
 )
-from ptystore.formats.hdf5.nodes import check_size, has_node, own_node
+from ptystore.formats.hdf5.nodes import check_size, has_node, own_dataset
 from ptystore.formats.names import METADATA_MEMBER
 from ptystore.formats.text import checked_text, text_from_utf8
 from ptystore.model.dataset import Storage
@@ -58,7 +58,7 @@ def read_hdf5(path: Path, options: ReadOptions) -> Contents:
             raise IntegrityError(f"is not what ptystore writes: {error}", file=path) from error
 
 
-def _checked_text(path: Path, stored: Any) -> str:
+def _checked_text(path: Path, stored: h5py.Dataset) -> str:
     data = bytes(stored[()])
     if google_crc32c.value(data) != stored.attrs["crc32c"]:
         member = str(stored.name).strip("/")
@@ -66,12 +66,12 @@ def _checked_text(path: Path, stored: Any) -> str:
     return data.decode("utf-8")
 
 
-def _ours(path: Path, source: SourceFile, file: Any) -> Contents:
-    document = json.loads(_checked_text(path, own_node(file, OWN_GROUP, "note")))
-    note = RootNote.from_json(document, file=path)
+def _ours(path: Path, source: SourceFile, file: h5py.File) -> Contents:
+    document = json.loads(_checked_text(path, own_dataset(file, OWN_GROUP, "note")))
+    note = RootNote.from_json(document)
     arrays, notes = {}, {}
     for name, entry in note.fields.items():
-        stored = own_node(file, name)
+        stored = own_dataset(file, name)
         check_size(stored, entry.dtype)
         axis = entry.frame_axis or 0
         shape = tuple(int(n) for n in stored.shape)
@@ -91,10 +91,10 @@ def _ours(path: Path, source: SourceFile, file: Any) -> Contents:
         arrays[name] = RawArray(shape, entry.dtype, partial(_as_is, array), storage)
     metadata = None
     if METADATA_MEMBER in file:
-        stored = own_node(file, METADATA_MEMBER)
+        stored = own_dataset(file, METADATA_MEMBER)
         text = _checked_text(path, stored)
         base64 = stored.attrs.get("encoding") == "base64"
-        metadata = metadata_from_bytes(text, file=path) if base64 else Metadata.from_json(text)
+        metadata = metadata_from_bytes(text) if base64 else Metadata.from_json(text)
     return Contents(arrays, metadata, notes, note.digest, note.virtual)
 
 
@@ -108,12 +108,13 @@ def _read_table(path: Path, name: str, layout: Layout) -> ChunkTable:
     rows, axis = layout.chunk_rows, layout.axis
     try:
         with opened(path, name) as file:
-            crcs = own_node(file, OWN_GROUP, "crc32c", name)
-            check_size(crcs, np.dtype("u4"))
-            table = ChunkTable.of_missing(crcs[...], -(-layout.rows // rows))
-            own_node(file, name).id.chunk_iter(
-                lambda one: table.note(one.chunk_offset[axis] // rows, one.byte_offset, one.size)
-            )
+            crcs = _read_crcs(file, name)
+            table = ChunkTable.of_missing(crcs, -(-layout.rows // rows))
+
+            def note(chunk: h5py.h5d.StoreInfo) -> None:
+                table.note(chunk.chunk_offset[axis] // rows, chunk.byte_offset, chunk.size)
+
+            own_dataset(file, name).id.chunk_iter(note)
             return table
     except InputMissingError:
         raise
@@ -122,22 +123,28 @@ def _read_table(path: Path, name: str, layout: Layout) -> ChunkTable:
         raise IntegrityError(reason, file=path, member=name, advice=error.advice) from error
 
 
+def _read_crcs(file: h5py.File, name: str) -> Array:
+    """The CRC32C of each chunk of an array of ours, uint32, shape (chunks,); (1,) if whole."""
+    stored = own_dataset(file, OWN_GROUP, "crc32c", name)
+    check_size(stored, np.dtype("u4"))
+    crcs: Array = stored[...]
+    return crcs
+
+
 class WholeArray(ForeignHdf5Array):
     """A small array of one of our files: 0-d, empty, or text; checked as a whole."""
 
     def read(self, start: int, stop: int) -> Array:
         try:
             with opened(self._path, self._name) as file:
-                values = np.asarray(own_node(file, self._name)[()])
-                crcs = own_node(file, OWN_GROUP, "crc32c", self._name)
-                check_size(crcs, np.dtype("u4"))
-                crcs = crcs[...]
+                values = np.asarray(own_dataset(file, self._name)[()])
+                crcs = _read_crcs(file, self._name)
         except InputError as error:
             raise IntegrityError(error.reason, file=self._path, member=self._name) from error
         if crcs.tolist() != [google_crc32c.value(values.tobytes())]:
             raise IntegrityError("its checksum does not match", file=self._path, member=self._name)
         if self.dtype.kind == "U":
-            texts = [bytes(one) for one in values.reshape(-1)]
+            texts = [bytes(text) for text in values.reshape(-1)]
             return checked_text(text_from_utf8(texts, self.dtype, self.shape))
         return values.astype(self.dtype)
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
+from io import FileIO
 from pathlib import Path
-from typing import Any, BinaryIO
 
 from ptystore.transfer.publish import storage_error
 
@@ -23,7 +23,7 @@ class Hdf5Stream:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.failure: BaseException | None = None
-        self._file: BinaryIO = open(path, "xb+", buffering=0)  # noqa: SIM115 - `close` closes it
+        self._file: FileIO = open(path, "xb+", buffering=0)  # noqa: SIM115 - `close` closes it
 
     def check(self) -> None:
         """Raise the failure, an error of the system as `StorageError`."""
@@ -40,9 +40,9 @@ class Hdf5Stream:
         """Close the file; raises OSError."""
         self._file.close()
 
-    def write(self, data: Any) -> int:
+    def write(self, data: bytes | bytearray | memoryview) -> int:
         """All of `data`, or nothing once a write has failed."""
-        view = memoryview(data).cast("B")
+        view = memoryview(data).cast("B")  # h5py's own kind of view has no `cast`
         done = 0
         while self.failure is None and done < len(view):
             try:
@@ -72,5 +72,5 @@ class Hdf5Stream:
     def read(self, size: int = -1) -> bytes:
         return self._file.read(size)
 
-    def readinto(self, buffer: Any) -> int:
-        return self._file.readinto(buffer)  # type: ignore[attr-defined, no-any-return]
+    def readinto(self, buffer: bytearray | memoryview) -> int:
+        return self._file.readinto(buffer)

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from ptystore.errors import DamagedInputError, InputError, InputMissingError
 
-__all__ = ["explained"]
+__all__ = ["as_input_error"]
 
 
-def explained(error: Exception, path: Path, member: str | None) -> InputError:
+def as_input_error(error: Exception, path: Path, member: str | None) -> InputError:
     """The error to raise for what h5py raised on opening `path` or reading its `member`."""
     text = str(error)
     if isinstance(error, FileNotFoundError):

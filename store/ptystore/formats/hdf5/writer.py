@@ -9,10 +9,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import google_crc32c
+import h5py
 import numpy as np
 
 from ptystore.formats.attributes import RootNote, metadata_to_text
@@ -22,14 +23,37 @@ from ptystore.formats.hdf5.library import OWN_GROUP, create_chunked, created, is
 from ptystore.formats.hdf5.stream import Hdf5Stream
 from ptystore.formats.names import METADATA_MEMBER
 from ptystore.formats.text import utf8_from_text
-from ptystore.model.contract import dimension_names
 from ptystore.model.dataset import Dataset, Field
 from ptystore.model.layout import Layout, plan, plan_whole
 from ptystore.model.lazy_array import Array
 from ptystore.model.metadata import Metadata
-from ptystore.transfer.publish import storage_error
+from ptystore.transfer.destination import storage_error
+from ptystore.transfer.one_pass import WholePart
 
 __all__ = ["Hdf5Sink"]
+
+#: The first row of a chunk, its encoded bytes and their CRC32C.
+EncodedChunk = tuple[int, bytes, int]
+
+
+@dataclass(frozen=True)
+class ChunksPart:
+    """Encodes the chunks of a shard as (row, bytes, CRC32C)."""
+
+    layout: Layout
+    adopts = False
+
+    def encode(self, start: int, blocks: Iterator[Array]) -> list[EncodedChunk]:
+        encoded = []
+        for rows in blocks:
+            for chunk in chunks_of(self.layout, rows):
+                data = encode(chunk)
+                encoded.append((start, data, google_crc32c.value(data)))
+                start += self.layout.chunk_rows
+        return encoded
+
+    def adopt(self, start: int) -> list[EncodedChunk]:
+        raise NotImplementedError
 
 
 class Hdf5Sink:
@@ -38,8 +62,7 @@ class Hdf5Sink:
     def __init__(self, path: Path, dataset: Dataset) -> None:
         self._path = path
         self._dataset = dataset
-        shapes = {field.name: field.shape for field in dataset.values()}
-        self._dims = dimension_names(shapes, {f.name: f.frame_axis for f in dataset.values()})
+        self._dims = dataset.dims()
         self._crcs: list[Array] = []
         try:
             self._stream = Hdf5Stream(path)
@@ -72,25 +95,10 @@ class Hdf5Sink:
         with self._explained():
             create_chunked(self._file, field.name, layout, field.dtype)
 
-    def encode(
-        self, field: Field, layout: Layout, start: int, blocks: Iterator[Array]
-    ) -> Array | list[tuple[int, bytes, int]]:
-        """The chunks of a shard as (row, bytes, CRC32C), or the values of a small array."""
-        if is_whole(field.shape, field.dtype):
-            (values,) = blocks
-            return np.moveaxis(values, 0, layout.axis) if layout.shape else values.reshape(())
-        encoded = []
-        for block in blocks:
-            for chunk in chunks_of(layout, block):
-                data = encode(chunk)
-                encoded.append((start, data, google_crc32c.value(data)))
-                start += layout.chunk_rows
-        return encoded
+    def part(self, field: Field, layout: Layout) -> ChunksPart | WholePart:
+        return WholePart(layout) if is_whole(field.shape, field.dtype) else ChunksPart(layout)
 
-    def adopter(self, field: Field, layout: Layout) -> None:
-        return None
-
-    def accept(self, field: Field, encoded: Array | list[tuple[int, bytes, int]]) -> None:
+    def accept(self, field: Field, encoded: Array | list[EncodedChunk]) -> None:
         if not isinstance(encoded, list):
             self._write_whole(field, encoded)
             return
@@ -129,7 +137,7 @@ class Hdf5Sink:
                 if field.shape[axis]:
                     stored.dims[axis].attach_scale(self._scale(dim, field.shape[axis]))
 
-    def _scale(self, dim: str, size: int) -> Any:
+    def _scale(self, dim: str, size: int) -> h5py.Dataset:
         """The dimension scale `dim`, of indices, made at its first use."""
         scales = self._own.require_group("dims")
         if dim not in scales:
@@ -141,7 +149,7 @@ class Hdf5Sink:
     def close(self, metadata: Metadata | None, note: RootNote) -> None:
         """Write the metadata document and ptystore's own note, after the last field."""
         document = note.to_json()
-        document["attrs"] = {one.name: dict(one.attrs) for one in self._dataset.values()}
+        document["attrs"] = {field.name: dict(field.attrs) for field in self._dataset.values()}
         with self._explained():
             if metadata is not None:
                 text, base64 = metadata_to_text(metadata)
@@ -154,7 +162,7 @@ class Hdf5Sink:
             self._stream.close()
 
     @staticmethod
-    def _write_text(group: Any, name: str, text: str) -> None:
+    def _write_text(group: h5py.Group, name: str, text: str) -> None:
         data = text.encode("utf-8")
         kind = utf8_dtype(max(1, len(data)))
         group.create_dataset(name, data=np.array(data, kind), dtype=kind)

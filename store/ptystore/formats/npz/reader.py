@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ptystore.errors import InputError, PtystoreError
+from ptystore.errors import InputError, located
 from ptystore.formats.assemble import Contents, RawArray, ReadOptions, metadata_from_text
 from ptystore.formats.names import METADATA_MEMBER
 from ptystore.formats.npz.comment import read_comment
@@ -42,14 +42,12 @@ def read_npz(path: Path, options: ReadOptions) -> Contents:
     arrays: dict[str, RawArray] = {}
     text: str | None = None
     for member in members:
-        try:
+        with located(file=path, member=member.name):
             header = _read_header(file, member)
             if member.name == METADATA_MEMBER:
                 text = _read_metadata(file, member, header)
             else:
                 arrays[member.name] = _raw_array(file, member, header)
-        except PtystoreError as error:
-            raise error.located(file=path, member=member.name) from error.__cause__
     notes = read_comment(comment, {name: raw.shape for name, raw in arrays.items()}, file=path)
     metadata = None if text is None else metadata_from_text(text, options)
     return Contents(arrays, metadata, notes.fields, notes.digest)
@@ -144,10 +142,8 @@ class NpzArray(LazyBase):
             # Any non-zero byte is true; numpy would carry the odd byte along.
             values = values.view(np.uint8) != 0
         elif self.dtype.kind == "U":
-            try:
+            with located(file=self._file.path, member=self._member.name):
                 checked_text(values)
-            except InputError as error:
-                raise error.located(file=self._file.path, member=self._member.name) from None
         if not self.shape:
             return values.reshape(())
         shape = list(self._order.shape)

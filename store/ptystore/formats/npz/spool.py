@@ -9,7 +9,6 @@ contiguous piece of every slab. Memory holds one slab, whatever the size of the 
 from __future__ import annotations
 
 import math
-import os
 import shutil
 import tempfile
 import weakref
@@ -23,6 +22,7 @@ from ptystore.errors import StorageError
 from ptystore.formats.npz.member import MemberBytes, read_data
 from ptystore.model.lazy_array import Array
 from ptystore.model.process_lock import ProcessLock
+from ptystore.storage.system import read_at
 
 __all__ = ["IN_MEMORY", "Spool", "StorageOrder"]
 
@@ -111,12 +111,8 @@ class Spool:
     def _file_read(self, offset: int, piece: Array) -> None:
         assert self._file is not None
         view = piece.reshape(-1).data
-        done = 0
-        while done < len(view):
-            got = os.preadv(self._file.fileno(), [view[done:]], offset + done)
-            if not got:
-                raise StorageError("the scratch file ended early")
-            done += got
+        if read_at(self._file.fileno(), view, offset) < len(view):
+            raise StorageError("the scratch file ended early")
 
     def prepare(self, scratch: Path | None) -> None:
         """Spool now, into the folder `scratch` where one is given."""

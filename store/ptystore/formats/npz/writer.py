@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import Any, BinaryIO
 
 import numpy as np
 from isal import isal_zlib
@@ -22,6 +22,7 @@ from ptystore.formats.attributes import RootNote
 from ptystore.formats.names import METADATA_MEMBER
 from ptystore.formats.npz.comment import Notes, write_comment
 from ptystore.formats.npz.npy_header import npy_header_bytes
+from ptystore.model.choices import Compression
 from ptystore.model.dataset import Dataset, Field
 from ptystore.model.layout import SHARD_BYTES, Layout, plan
 from ptystore.model.lazy_array import Array
@@ -29,9 +30,7 @@ from ptystore.model.metadata import Metadata
 from ptystore.transfer.publish import storage_error
 from ptystore.transfer.writeback import start_writeback
 
-__all__ = ["Compression", "NpzSink"]
-
-Compression = Literal["deflate", "store"]
+__all__ = ["NpzSink"]
 
 # Levels up to this one are isal's, at ten times zlib's speed; those from here on are zlib's.
 _FAST_LEVELS = 3
@@ -101,6 +100,27 @@ class _Packer:
         return _Piece(self._packed, self._crc, self._size)
 
 
+@dataclass(frozen=True)
+class MemberPart:
+    """Packs the shards of one member, at a deflate `level`, or None to store them."""
+
+    layout: Layout
+    dtype: np.dtype[Any]
+    level: int | None
+    adopts = False
+
+    def encode(self, start: int, blocks: Iterator[Array]) -> _Piece:
+        packer = _Packer(self.level)
+        for rows in blocks:
+            if self.layout.axis:
+                rows = rows.transpose(0, *range(rows.ndim - 1, 0, -1))
+            packer.add(np.ascontiguousarray(rows, self.dtype).reshape(-1).view(np.uint8).data)
+        return packer.piece(last=start + self.layout.shard_rows >= self.layout.rows)
+
+    def adopt(self, start: int) -> _Piece:
+        raise NotImplementedError
+
+
 class NpzSink:
     """Takes the blocks of every field into one zip archive."""
 
@@ -132,21 +152,12 @@ class NpzSink:
         # Frames come one after another; counted by the last axis, that is Fortran order.
         fortran = layout.axis > 0
         header = npy_header_bytes(field.dtype.newbyteorder("<"), field.shape, fortran)
-        packer = self._packer(field)
+        packer = _Packer(self._level_of(field))
         packer.add(header)
         self._append(packer.piece(last=layout.rows == 0 or not layout.row_bytes))
 
-    def encode(self, field: Field, layout: Layout, start: int, blocks: Iterator[Array]) -> _Piece:
-        little = field.dtype.newbyteorder("<")
-        packer = self._packer(field)
-        for block in blocks:
-            if layout.axis:
-                block = block.transpose(0, *range(block.ndim - 1, 0, -1))
-            packer.add(np.ascontiguousarray(block, little).reshape(-1).view(np.uint8).data)
-        return packer.piece(last=start + layout.shard_rows >= layout.rows)
-
-    def adopter(self, field: Field, layout: Layout) -> None:
-        return None
+    def part(self, field: Field, layout: Layout) -> MemberPart:
+        return MemberPart(layout, field.dtype.newbyteorder("<"), self._level_of(field))
 
     def accept(self, field: Field, encoded: _Piece) -> None:
         self._append(encoded)
@@ -165,7 +176,7 @@ class NpzSink:
             values = np.array(text, dtype=f"<U{max(1, len(text))}")
             header = npy_header_bytes(values.dtype, (), False)
             self._open_member(METADATA_MEMBER)
-            packer = self._packer(None)
+            packer = _Packer(self._level_of(None))
             packer.add(header)
             packer.add(values.tobytes())
             self._append(packer.piece(last=True))
@@ -184,11 +195,11 @@ class NpzSink:
         """Close the file of a pass that failed; the staging that holds it is removed."""
         self._file.close()
 
-    def _packer(self, field: Field | None) -> _Packer:
-        """For the values of a field, or for text."""
+    def _level_of(self, field: Field | None) -> int | None:
+        """The deflate level for a field, or for text; None where members are stored."""
         if not self._deflate:
-            return _Packer(None)
-        return _Packer(_default_level(field) if self._level is None else self._level)
+            return None
+        return _default_level(field) if self._level is None else self._level
 
     def _open_member(self, name: str) -> None:
         entry = _Entry(f"{name}.npy".encode("ascii"), self._file.tell())

@@ -17,7 +17,6 @@ import os
 import re
 import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
@@ -26,11 +25,15 @@ import google_crc32c
 from isal import isal_zlib
 
 from ptystore.errors import IntegrityError
+from ptystore.model.results import Damage
+from ptystore.pools.base import Pool
+from ptystore.storage.system import READ_NOFOLLOW_FLAGS
 from ptystore.transfer.destination import storage_error
+from ptystore.transfer.execute import run_in_order
 
 __all__ = [
     "MANIFEST_NAME",
-    "Damage",
+    "ROOT_KEY",
     "Entry",
     "EntrySum",
     "Manifest",
@@ -43,11 +46,13 @@ __all__ = [
 ]
 
 MANIFEST_NAME = "ptystore-manifest.json"
+
+#: The root document's name in a store, and that of an array's in its folder.
+ROOT_KEY = "zarr.json"
+
 _FORMAT = 1
 _MAX_BYTES = 256 * 2**20
 _BLOCK = 2**20
-# Never wait for a pipe, never follow a link out of the store.
-_OPEN_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
 
 
 class Entry(NamedTuple):
@@ -87,14 +92,6 @@ class EntrySum:
 Manifest: TypeAlias = Mapping[str, Entry]
 
 
-@dataclass(frozen=True, slots=True)
-class Damage:
-    """One file, `key` in the manifest's way of naming, that is not what the manifest says."""
-
-    key: str
-    problem: str
-
-
 def entry_of(path: Path) -> Entry:
     """Length and checksums of a regular file, read once in blocks of 1 MiB.
 
@@ -107,7 +104,7 @@ def entry_of(path: Path) -> Entry:
 
 
 def _entry_of(path: str | os.PathLike[str]) -> Entry:
-    with os.fdopen(os.open(path, _OPEN_FLAGS), "rb", buffering=0) as file:
+    with os.fdopen(os.open(path, READ_NOFOLLOW_FLAGS), "rb", buffering=0) as file:
         return Entry.of(iter(partial(file.read, _BLOCK), b""))
 
 
@@ -145,8 +142,13 @@ def read_manifest(folder: Path) -> dict[str, Entry]:
     """
     path = folder / MANIFEST_NAME
     try:
-        document = json.loads(_read_text(path), object_pairs_hook=_distinct)
-        return _entries(document)
+        with os.fdopen(os.open(path, READ_NOFOLLOW_FLAGS), "rb") as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise ValueError("not a regular file")
+            data = file.read(_MAX_BYTES + 1)
+        if len(data) > _MAX_BYTES:
+            raise ValueError(f"over {_MAX_BYTES} bytes")
+        return _entries(json.loads(data.decode("utf-8"), object_pairs_hook=_distinct))
     except FileNotFoundError as error:
         raise IntegrityError("the manifest is missing", file=path) from error
     except OSError as error:
@@ -155,16 +157,6 @@ def read_manifest(folder: Path) -> dict[str, Entry]:
         raise IntegrityError("not a manifest: nested too deep", file=path) from error
     except ValueError as error:  # bad JSON, bad UTF-8, and all that is refused below
         raise IntegrityError(f"not a manifest: {error}", file=path) from error
-
-
-def _read_text(path: Path) -> str:
-    with os.fdopen(os.open(path, _OPEN_FLAGS), "rb") as file:
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise ValueError("not a regular file")
-        data = file.read(_MAX_BYTES + 1)
-    if len(data) > _MAX_BYTES:
-        raise ValueError(f"over {_MAX_BYTES} bytes")
-    return data.decode("utf-8")
 
 
 def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -209,40 +201,30 @@ def _is_safe(key: str) -> bool:
     )
 
 
-def compare(
-    folder: Path,
-    entries: Manifest,
-    *,
-    fast: bool = False,
-    on_file: Callable[[str, int], None] | None = None,
-    run: Callable[[Iterable[Callable[[], Damage | None]]], Iterable[Damage | None]] | None = None,
-) -> list[Damage]:
+def compare(folder: Path, entries: Manifest, pool: Pool, *, fast: bool = False) -> list[Damage]:
     """Everything in `folder` that is not as `entries` say, sorted by key; [] when all is well.
 
     Reported: files missing, extra, of another length, of other checksums (not with `fast`, which
-    reads no file), unreadable; links and special files. `on_file(key, length)` is called before
-    each file that is there to be checked. `run` is given one callable a file and yields what each
-    returns, in any order (workers may serve); by default they are called in turn.
+    reads no file), unreadable; links and special files. The pool's workers read the files.
+    Raises OSError where the pool can't work.
     """
     damages: list[Damage] = []
     missing = set(entries)
 
     def tasks() -> Iterator[Callable[[], Damage | None]]:
-        for key, problem, length in _files(folder):
+        for key, problem in _files(folder):
             missing.discard(key)
             if problem is None and key not in entries:
                 problem = "is not in the manifest"
-            if problem is not None:
+            if problem is None:
+                yield partial(_damage, folder, key, entries[key], fast)
+            else:
                 damages.append(Damage(key, problem))
-                continue
-            if on_file is not None:
-                on_file(key, length)
-            yield partial(_damage, folder, key, entries[key], fast)
 
-    found = run(tasks()) if run is not None else (task() for task in tasks())
+    found = run_in_order(tasks(), pool, 2 * pool.workers)
     damages += [damage for damage in found if damage is not None]
     damages += [Damage(key, "is missing") for key in missing]
-    return sorted(damages, key=lambda damage: damage.key)
+    return sorted(damages, key=lambda damage: damage.member or "")
 
 
 def _damage(folder: Path, key: str, expected: Entry, fast: bool) -> Damage | None:
@@ -270,8 +252,8 @@ def difference(path: Path, expected: Entry, *, fast: bool = False) -> str | None
     return None
 
 
-def _files(folder: Path) -> Iterator[tuple[str, str | None, int]]:
-    """(key, problem, length) of everything below `folder` that is no folder, manifest aside."""
+def _files(folder: Path) -> Iterator[tuple[str, str | None]]:
+    """(key, problem) of everything below `folder` that is no folder, manifest aside."""
     pending = [""]
     while pending:
         prefix = pending.pop()
@@ -279,15 +261,15 @@ def _files(folder: Path) -> Iterator[tuple[str, str | None, int]]:
             with os.scandir(folder / prefix) as found:
                 listing = sorted(found, key=lambda one: one.name)
         except OSError as error:
-            yield prefix.rstrip("/") or ".", f"cannot be read: {error.strerror}", 0
+            yield prefix.rstrip("/") or ".", f"cannot be read: {error.strerror}"
             continue
         for one in listing:
             key = prefix + one.name
             if one.is_symlink():
-                yield key, "is a link", 0
+                yield key, "is a link"
             elif one.is_dir():
                 pending.append(key + "/")
             elif not one.is_file():
-                yield key, "is not a regular file", 0
+                yield key, "is not a regular file"
             elif key != MANIFEST_NAME:
-                yield key, None, one.stat().st_size
+                yield key, None

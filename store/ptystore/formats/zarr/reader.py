@@ -12,47 +12,75 @@ from typing import Any
 
 import numpy as np
 
-from ptystore.errors import IntegrityError, PtystoreError
+from ptystore.errors import InputError, IntegrityError
 from ptystore.formats.assemble import Contents, FieldNotes, RawArray, ReadOptions
 from ptystore.formats.attributes import FieldEntry, RootNote, metadata_from_bytes
 from ptystore.formats.chunk_codec import BLOSC_RATIO
 from ptystore.formats.text import TEXT_LIMIT
-from ptystore.formats.zarr.manifest import Entry, Manifest, difference, read_manifest
+from ptystore.formats.zarr.manifest import (
+    MANIFEST_NAME,
+    ROOT_KEY,
+    Entry,
+    Manifest,
+    difference,
+    read_manifest,
+)
 from ptystore.formats.zarr.shards import ShardedArray, shard_count, shard_key
 from ptystore.model.dataset import Storage
 from ptystore.model.layout import Layout, plan_whole
 from ptystore.model.lazy_array import Array, CachedArray, LazyBase
 from ptystore.model.metadata import Metadata
+from ptystore.storage.system import READ_FLAGS
 
-__all__ = ["ROOT_KEY", "is_our_zarr", "parse_root", "read_our_zarr", "read_root"]
+__all__ = ["is_our_zarr", "is_ours", "parse_root", "read_root", "read_zarr"]
 
-#: The root document's name in a store, and that of an array's in its folder.
-ROOT_KEY = "zarr.json"
+# The documents by which Zarr libraries know a store, of Zarr 3 and of Zarr 2.
+_ROOTS = ("zarr.json", ".zgroup", ".zarray")
 
 _ROOT_LIMIT = 64 << 20
 _CHUNK_LIMIT = (1 << 31) - 1  # what Blosc can hold
 
 
+def is_ours(root: Mapping[str, Any]) -> bool:
+    """Whether a root document carries ptystore's attribute."""
+    attributes = root.get("attributes")
+    return isinstance(attributes, dict) and "ptystore" in attributes
+
+
 def is_our_zarr(path: Path) -> bool:
     """Whether a folder's root document carries ptystore's attribute."""
     try:
-        return "ptystore" in read_root(path)[0]["attributes"]
-    except (IntegrityError, KeyError, TypeError):
+        return is_ours(read_root(path)[0])
+    except IntegrityError:
         return False
 
 
-def read_our_zarr(path: Path, options: ReadOptions) -> Contents:
-    """What the store holds.
+def read_zarr(path: Path, options: ReadOptions) -> Contents:
+    """What a store holds, ours or another tool's.
 
-    Raises `IntegrityError` where documents or manifest are damaged or not what ptystore
-    writes, `InputError` for a format version that this release does not know.
+    Raises `IntegrityError` where documents or manifest of ours are damaged or not what ptystore
+    writes, `InputError` for a format version that this release does not know, and for what is
+    no group of plain arrays.
     """
-    root, entry = read_root(path)
+    has_manifest = (path / MANIFEST_NAME).is_file()
+    try:
+        root, entry = read_root(path)
+        ours = has_manifest or is_ours(root)
+    except IntegrityError:
+        # A manifest without a root document that can be read: a store of ours that is damaged.
+        if has_manifest:
+            raise
+        ours = False
+    if not ours:
+        if not any((path / name).exists() for name in _ROOTS):
+            raise InputError("is a folder, but no Zarr store")
+        from ptystore.formats.zarr.library import read_foreign_zarr
+
+        return read_foreign_zarr(path, options)
     manifest = read_manifest(path)
     if manifest.get(ROOT_KEY) != entry:
         raise IntegrityError(
             "does not match the manifest: it was edited or damaged",
-            file=path,
             member=ROOT_KEY,
             advice="get the store again, or ingest it under another name with a Zarr library",
         )
@@ -63,7 +91,6 @@ def read_our_zarr(path: Path, options: ReadOptions) -> Contents:
         if problem:
             raise IntegrityError(
                 f"{key} does not match the manifest: it {problem}",
-                file=path,
                 member=name,
                 advice="ptystore repair restores it",
             )
@@ -74,11 +101,11 @@ def parse_root(path: Path, root: Mapping[str, Any], manifest: Manifest | None) -
     """What a root document says that the store holds; no other file is looked at.
 
     Without a manifest it is not checked that the store can hold what is announced. Raises as
-    `read_our_zarr` does.
+    `read_zarr` does.
     """
     try:
         attributes = root["attributes"]
-        note = RootNote.from_json(attributes["ptystore"], file=path)
+        note = RootNote.from_json(attributes["ptystore"])
         documents = root["consolidated_metadata"]["metadata"]
         notes = {
             name: FieldNotes(one.frame_axis, documents[name].get("attributes", {}), one.digest)
@@ -89,9 +116,7 @@ def parse_root(path: Path, root: Mapping[str, Any], manifest: Manifest | None) -
             name: _raw_array(path, name, documents[name], one, files)
             for name, one in note.fields.items()
         }
-        return Contents(arrays, _metadata(path, attributes), notes, note.digest, note.virtual)
-    except PtystoreError as error:
-        raise error.located(file=path) from error.__cause__
+        return Contents(arrays, _metadata(attributes), notes, note.digest, note.virtual)
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
         raise IntegrityError(
             f"is not what ptystore writes: {error}", file=path, member=ROOT_KEY
@@ -104,9 +129,7 @@ def read_root(path: Path) -> tuple[dict[str, Any], Entry]:
     Raises `IntegrityError` where it is missing, can't be read or is no JSON object.
     """
     try:
-        # Opening a pipe must not wait for a writer.
-        fd = os.open(path / ROOT_KEY, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-        with os.fdopen(fd, "rb") as stream:
+        with os.fdopen(os.open(path / ROOT_KEY, READ_FLAGS), "rb") as stream:
             data = stream.read(_ROOT_LIMIT + 1)
     except OSError as error:
         reason = "is missing" if error.errno == errno.ENOENT else f"can't be read: {error.strerror}"
@@ -122,9 +145,9 @@ def read_root(path: Path) -> tuple[dict[str, Any], Entry]:
     return root, Entry.of([data])
 
 
-def _metadata(path: Path, attributes: Mapping[str, Any]) -> Metadata | None:
+def _metadata(attributes: Mapping[str, Any]) -> Metadata | None:
     if "metadata_text_base64" in attributes:
-        return metadata_from_bytes(attributes["metadata_text_base64"], file=path)
+        return metadata_from_bytes(attributes["metadata_text_base64"])
     return Metadata(attributes["metadata"]) if "metadata" in attributes else None
 
 

@@ -4,23 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from ptystore.errors import DestinationError, InputError, IntegrityError
-from ptystore.formats import WriteOptions, read_contents
-from ptystore.formats.assemble import ReadOptions
+from ptystore.formats.checking import stored_fields
 from ptystore.formats.chunk_codec import encode, with_checksum
 from ptystore.formats.chunked_array import chunks_of
-from ptystore.formats.findings import Finding
 from ptystore.formats.value_check import DAMAGE, check_values
-from ptystore.formats.verify import VerifyReport, stored_fields, verify_path
+from ptystore.formats.zarr.check import check_store
 from ptystore.formats.zarr.manifest import (
     MANIFEST_NAME,
+    ROOT_KEY,
     Entry,
     Manifest,
     difference,
@@ -28,44 +23,33 @@ from ptystore.formats.zarr.manifest import (
     manifest_bytes,
     read_manifest,
 )
-from ptystore.formats.zarr.reader import ROOT_KEY, is_our_zarr, parse_root, read_root
+from ptystore.formats.zarr.reader import is_our_zarr, parse_root, read_root
 from ptystore.formats.zarr.shards import ShardedArray, pack_chunks, shard_key
 from ptystore.formats.zarr.writer import document_bytes
 from ptystore.model.dataset import Dataset, Field
-from ptystore.model.lazy_array import Array, read_all
-from ptystore.transfer.one_pass import Progress, default_jobs
-from ptystore.transfer.publish import check_destination, stage_replacements
+from ptystore.model.lazy_array import Array, read_all, rows_first
+from ptystore.model.results import Damage, RepairReport
+from ptystore.pools.cores import usable_cores
+from ptystore.pools.threads import borrowed
+from ptystore.transfer.destination import check_destination
+from ptystore.transfer.options import CheckOptions
+from ptystore.transfer.publish import stage_replacements
 
-__all__ = ["RepairReport", "repair_store"]
+__all__ = ["repair_store"]
 
 _ANEW = "write it anew from the source, under another name: ptystore ingest SRC NEW"
-
-
-@dataclass(frozen=True)
-class RepairReport:
-    """What was damaged, which files were written again, and what `verify` says now."""
-
-    path: Path
-    findings: tuple[Finding, ...]
-    rewritten: tuple[str, ...]
-    verified: VerifyReport
-
-    @property
-    def ok(self) -> bool:
-        """Whether nothing is damaged any more."""
-        return self.verified.ok
 
 
 def repair_store(
     path: Path,
     source: Path,
-    options: WriteOptions,
-    *,
-    progress: Progress | None = None,
+    read_source: Callable[[Path], Dataset],
+    options: CheckOptions,
     warn: Callable[[str], None] | None = None,
 ) -> RepairReport:
     """Rewrite the damaged frames of the store `path` from `source`, undamaged chunks kept.
 
+    `read_source` gives the stored fields of `source`, which is read only where it is needed.
     Each file is replaced in one step, so that it can be stopped at any point and run again.
 
     Raises
@@ -77,15 +61,19 @@ def repair_store(
     _check_is_store(path)
     check_destination(path, source=source, overwrite=True, is_ours=lambda _: True)
     root, manifest = _root(path)
-    before = verify_path(path, options, progress=progress)
+    before = check_store(path, options)
     if before.ok:
-        return RepairReport(path, (), (), before)
-    reference = _Source(source, options)
+        return RepairReport(path=path, damages=(), rewritten=(), verified=before)
+    reference = _Source(source, read_source, options)
     with stage_replacements(path, warn=warn or (lambda _: None)) as put:
-        repair = _Repair(path, root, manifest, reference, put)
-        rewritten = repair.run(before.findings)
-    after = verify_path(path, options, progress=progress)
-    return RepairReport(path, before.findings, tuple(rewritten), after)
+        repair = _Repair(path, root, manifest, reference, put, options)
+        rewritten = repair.run(before.damages)
+    return RepairReport(
+        path=path,
+        damages=before.damages,
+        rewritten=tuple(rewritten),
+        verified=check_store(path, options),
+    )
 
 
 def _check_is_store(path: Path) -> None:
@@ -125,9 +113,10 @@ class _Source:
     What the source records of itself could not stand in for that: it may be damaged as well.
     """
 
-    def __init__(self, path: Path, options: WriteOptions) -> None:
+    def __init__(self, path: Path, read: Callable[[Path], Dataset], options: CheckOptions) -> None:
         self._path = path
-        self._jobs = options.jobs or default_jobs()
+        self._read = read
+        self._options = options
         self._fields: Dataset | None = None
         self._proven: dict[str, Field] = {}
 
@@ -139,7 +128,7 @@ class _Source:
 
     def _find(self, wanted: Field) -> Field:
         if self._fields is None:
-            self._fields = stored_fields(self._path, read_contents(self._path, ReadOptions()))
+            self._fields = self._read(self._path)
         # An input that a store hides under NAME.INPUT is INPUT in the scan it came from.
         for name in (wanted.name, wanted.name.partition(".")[2]):
             if name in self._fields:
@@ -153,10 +142,9 @@ class _Source:
         if found.name == wanted.name and found.digest not in (None, wanted.digest):
             raise self._other(wanted)
         named = dataclasses.replace(found, name=wanted.name)
-        with ThreadPoolExecutor(self._jobs, thread_name_prefix="ptystore") as executor:
-            digest, findings = check_values(named, executor, 2 * self._jobs, lambda _: None)
-        if findings:
-            raise IntegrityError(f"is damaged too: {findings[0]}", file=self._path)
+        digest, damages = _values(named, self._options)
+        if damages:
+            raise IntegrityError(f"is damaged too: {damages[0]}", file=self._path)
         if digest != wanted.digest:
             raise self._other(wanted)
         found.array.prepare(None)
@@ -181,21 +169,23 @@ class _Repair:
         manifest: Manifest | None,
         source: _Source,
         put: Callable[[str, bytes], None],
+        options: CheckOptions,
     ) -> None:
         self._path = path
         self._documents = root["consolidated_metadata"]["metadata"]
-        self._fields = stored_fields(path, parse_root(path, root, None))
+        self._fields = stored_fields(parse_root(path, root, None), path)
         self._manifest = manifest
         self._source = source
         self._put = put
+        self._options = options
         self._entries: dict[str, Entry] = {}
         self._rewritten: list[str] = []
 
-    def run(self, findings: tuple[Finding, ...]) -> list[str]:
+    def run(self, damages: tuple[Damage, ...]) -> list[str]:
         """Repair what was found; the keys of the files that were written."""
         for field in self._fields.values():
-            self._document(field.name, findings)
-            own = [one for one in findings if one.member == field.name]
+            self._document(field.name, damages)
+            own = [one for one in damages if one.member == field.name]
             if isinstance(field.array, ShardedArray):
                 self._shards(field, field.array, own)
             elif field.nbytes:
@@ -207,17 +197,17 @@ class _Repair:
             self._rewritten.append(MANIFEST_NAME)
         return self._rewritten
 
-    def _document(self, name: str, findings: tuple[Finding, ...]) -> None:
+    def _document(self, name: str, damages: tuple[Damage, ...]) -> None:
         key = f"{name}/{ROOT_KEY}"
-        if self._manifest is not None and key not in {one.member for one in findings}:
+        if self._manifest is not None and key not in {one.member for one in damages}:
             self._keep(key)
             return
         self._write(key, [document_bytes(self._documents[name])])
 
-    def _shards(self, field: Field, array: ShardedArray, findings: list[Finding]) -> None:
+    def _shards(self, field: Field, array: ShardedArray, damages: list[Damage]) -> None:
         for start, stop in array.layout.shards():
             key = f"{field.name}/{shard_key(array.layout, start)}"
-            if not any(one.touches(start, stop - 1) for one in findings):
+            if not any(one.touches(start, stop - 1) for one in damages):
                 self._keep(key)
                 continue
             source = self._source.field(field)
@@ -253,27 +243,31 @@ class _Repair:
 
     def _check_values(self) -> None:
         """A manifest is written only for values that all are those recorded in the root."""
-        jobs = default_jobs()
-        with ThreadPoolExecutor(jobs, thread_name_prefix="ptystore") as executor:
-            for field in self._stored_now().values():
-                digest, findings = check_values(field, executor, 2 * jobs, lambda _: None)
-                if findings or digest != field.digest:
-                    raise IntegrityError(
-                        "is still damaged, so the manifest is left as it is",
-                        file=self._path,
-                        member=field.name,
-                        advice=_ANEW,
-                    )
+        for field in self._stored_now().values():
+            digest, damages = _values(field, self._options)
+            if damages or digest != field.digest:
+                raise IntegrityError(
+                    "is still damaged, so the manifest is left as it is",
+                    file=self._path,
+                    member=field.name,
+                    advice=_ANEW,
+                )
 
     def _stored_now(self) -> Dataset:
         root, _ = read_root(self._path)
-        return stored_fields(self._path, parse_root(self._path, root, self._entries))
+        return stored_fields(parse_root(self._path, root, self._entries), self._path)
+
+
+def _values(field: Field, options: CheckOptions) -> tuple[str | None, list[Damage]]:
+    """The digest of all values of a field, None where they are damaged, and how."""
+    with borrowed(options.pool, options.jobs or usable_cores()) as pool:
+        return check_values(field, pool, 2 * pool.workers, lambda _: None)
 
 
 def _rebuilt(array: ShardedArray, source: Field, start: int, stop: int) -> Iterator[bytes]:
     """The chunks of a shard: as they are where they hold the source's values, else encoded."""
     layout = array.layout
-    right = _rows_first(source.array.read(start, stop), layout.axis)
+    right = rows_first(source.array.read(start, stop), layout.axis)
     for at in range(start, stop, layout.chunk_rows):
         end = min(at + layout.chunk_rows, stop)
         rows = right[at - start : end - start]
@@ -281,7 +275,7 @@ def _rebuilt(array: ShardedArray, source: Field, start: int, stop: int) -> Itera
         if kept is not None:
             yield kept
             continue
-        for chunk in chunks_of(layout, rows if layout.shape else rows.reshape(1)):
+        for chunk in chunks_of(layout, rows):
             yield with_checksum(encode(chunk))
 
 
@@ -289,12 +283,8 @@ def _kept(array: ShardedArray, at: int, end: int, rows: Array) -> bytes | None:
     """The stored bytes of the chunk of the rows `at` to `end`, None unless it holds `rows`."""
     try:
         ((_, data),) = array.stored([at // array.layout.chunk_rows])
-        stored = _rows_first(array.read(at, end), array.axis)
+        stored = rows_first(array.read(at, end), array.axis)
     except DAMAGE:
         return None
     # Bytes, because NaN is not equal to itself.
     return with_checksum(bytes(data)) if stored.tobytes() == rows.tobytes() else None
-
-
-def _rows_first(block: Array, axis: int) -> Array:
-    return np.ascontiguousarray(np.moveaxis(block, axis, 0)) if block.shape else block.reshape(1)

@@ -22,13 +22,11 @@ from ptystore.formats.chunked_array import ChunkedArray, Span, chunks_of, neighb
 from ptystore.formats.zarr.shard_index import IndexCache
 from ptystore.model.layout import Layout
 from ptystore.model.lazy_array import Array
+from ptystore.storage.system import READ_FLAGS, pread
 
 __all__ = ["ShardedArray", "pack_chunks", "pack_shard", "shard_count", "shard_key"]
 
 _MISSING = (1 << 64) - 1
-
-# Opening a pipe must not wait for a writer.
-_OPEN_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
 
 # Neighbouring chunks are read together, up to about this many bytes: few calls, and what was
 # read is still in the processor's cache when it is decoded.
@@ -138,7 +136,7 @@ class ShardedArray(ChunkedArray):
         base = first // self._layout.chunk_rows
         count = self._layout.chunks_per_shard
         try:
-            fd = os.open(f"{self._folder}/{key}", _OPEN_FLAGS)
+            fd = os.open(f"{self._folder}/{key}", READ_FLAGS)
         except FileNotFoundError:
             raise self.damage(f"the file {key} is missing", base, base + count) from None
         except OSError as error:
@@ -162,7 +160,7 @@ class ShardedArray(ChunkedArray):
     def _read_index(self, fd: int, size: int, base: int, count: int) -> Array:
         length = 16 * count + 4
         try:
-            data = os.pread(fd, length, size - length) if length <= size else b""
+            data = pread(fd, length, size - length) if length <= size else b""
             if len(data) < length:
                 raise ChunkError("it is too short")
             return np.frombuffer(checked(data), "<u8").reshape(count, 2)
@@ -186,7 +184,7 @@ class ShardedArray(ChunkedArray):
         offset = run[0][1]
         length = run[-1][1] + run[-1][2] - offset
         try:
-            data = os.pread(shard.fd, length, offset)
+            data = pread(shard.fd, length, offset)
         except OSError as error:
             raise StorageError(
                 f"read failed: {error.strerror}", file=self._store, member=self._name

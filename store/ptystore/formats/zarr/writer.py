@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -15,17 +15,17 @@ from ptystore.formats.attributes import RootNote, metadata_to_text
 from ptystore.formats.text import utf8_from_text
 from ptystore.formats.zarr.adopt import Adopter
 from ptystore.formats.zarr.library import array_document, text_array_files
-from ptystore.formats.zarr.manifest import Entry, EntrySum, write_manifest
+from ptystore.formats.zarr.manifest import ROOT_KEY, Entry, EntrySum, write_manifest
 from ptystore.formats.zarr.shards import pack_shard, shard_key
-from ptystore.model.contract import dimension_names
 from ptystore.model.dataset import Dataset, Field
 from ptystore.model.layout import Layout, plan, plan_whole
 from ptystore.model.lazy_array import Array
 from ptystore.model.metadata import Metadata
-from ptystore.transfer.publish import storage_error
+from ptystore.transfer.destination import storage_error
+from ptystore.transfer.one_pass import WholePart
 from ptystore.transfer.writeback import start_writeback
 
-__all__ = ["ZarrSink", "document_bytes"]
+__all__ = ["StoredFile", "ZarrSink", "document_bytes"]
 
 # Gathers small chunks into larger writes.
 _BUFFER_BYTES = 256 << 10
@@ -37,11 +37,64 @@ def document_bytes(document: Mapping[str, Any]) -> bytes:
 
 
 @dataclass(frozen=True)
-class _File:
+class StoredFile:
     """A file that was written: its key in the store, length and checksums."""
 
     key: str
     entry: Entry
+
+
+def write_file(folder: Path, key: str, pieces: Iterable[bytes]) -> StoredFile:
+    """Write a file of the store in `folder` from its pieces as they come: none is held whole.
+
+    Raises `StorageError` naming the file, and what making the pieces raises.
+    """
+    path = folder / key
+    total = EntrySum()
+    try:
+        with _created(path) as file:
+            for piece in pieces:
+                file.write(piece)
+                total.add(piece)
+            file.flush()
+            start_writeback(file.fileno())
+    except PtystoreError:
+        # What reading and computing the pieces raises, which may be an OSError too.
+        raise
+    except OSError as error:
+        raise storage_error(error, path) from error
+    return StoredFile(key, total.entry)
+
+
+def _created(path: Path) -> BinaryIO:
+    try:
+        return open(path, "xb", buffering=_BUFFER_BYTES)
+    except FileNotFoundError:
+        # A worker may be ahead of the thread that makes the folders.
+        path.parent.mkdir(exist_ok=True)
+        return open(path, "xb", buffering=_BUFFER_BYTES)
+
+
+@dataclass(frozen=True)
+class ShardPart:
+    """Writes the shards of one numeric array into the staging folder, or takes them over."""
+
+    folder: Path
+    name: str
+    layout: Layout
+    adopter: Adopter | None
+
+    @property
+    def adopts(self) -> bool:
+        return self.adopter is not None
+
+    def encode(self, start: int, blocks: Iterator[Array]) -> StoredFile:
+        key = f"{self.name}/{shard_key(self.layout, start)}"
+        return write_file(self.folder, key, pack_shard(self.layout, blocks))
+
+    def adopt(self, start: int) -> StoredFile:
+        assert self.adopter is not None
+        return StoredFile(*self.adopter.take(self.layout, start))
 
 
 class ZarrSink:
@@ -49,16 +102,21 @@ class ZarrSink:
 
     def __init__(self, folder: Path, dataset: Dataset) -> None:
         self._folder = folder
+        self._dims = dataset.dims()
         self._entries: dict[str, Entry] = {}
         self._documents: dict[str, dict[str, Any]] = {}
-        shapes = {field.name: field.shape for field in dataset.values()}
-        self._dims = dimension_names(shapes, {f.name: f.frame_axis for f in dataset.values()})
 
     def layout(self, field: Field) -> Layout:
         if field.dtype.kind == "U":
             # Text is small and goes into one chunk.
             return plan_whole(field.shape, field.dtype.itemsize, field.array.axis)
         return plan(field.shape, field.dtype.itemsize, field.array.axis)
+
+    def part(self, field: Field, layout: Layout) -> ShardPart | WholePart:
+        if field.dtype.kind == "U":
+            return WholePart(layout)
+        adopter = Adopter.of(field, layout, self._folder) if layout.shards() else None
+        return ShardPart(self._folder, field.name, layout, adopter)
 
     def start(self, field: Field, layout: Layout) -> None:
         if field.dtype.kind == "U":
@@ -68,30 +126,19 @@ class ZarrSink:
         self._make_folder(field.name)
         little = field.dtype.newbyteorder("<")
         document = array_document(layout, little, self._dims[field.name], field.attrs)
-        self._documents[field.name] = document
-        self._write_json(f"{field.name}/zarr.json", document)
+        self._take_document(field.name, document)
 
-    def encode(self, field: Field, layout: Layout, start: int, blocks: Iterator[Array]) -> Any:
-        if field.dtype.kind == "U":
-            (values,) = blocks
-            return np.moveaxis(values, 0, layout.axis) if layout.shape else values.reshape(())
-        key = f"{field.name}/{shard_key(layout, start)}"
-        return self._write(key, pack_shard(layout, blocks))
-
-    def adopter(self, field: Field, layout: Layout) -> Callable[[int], _File] | None:
-        adopter = Adopter.of(field, layout, self._folder)
-        if adopter is None:
-            return None
-        return lambda start: _File(*adopter.take(layout, start))
-
-    def accept(self, field: Field, encoded: Any) -> None:
-        if isinstance(encoded, _File):
+    def accept(self, field: Field, encoded: StoredFile | Array) -> None:
+        if isinstance(encoded, StoredFile):
             self._entries[encoded.key] = encoded.entry
         else:
             self._take_text(field, encoded)
 
     def finish(self, field: Field, digest: str) -> None:
         return None
+
+    def abandon(self) -> None:
+        """Nothing is open: the staging folder holds all there is."""
 
     def close(self, metadata: Metadata | None, note: RootNote) -> None:
         """Write the root document and the manifest, after the last field."""
@@ -111,19 +158,17 @@ class ZarrSink:
                 "metadata": self._documents,
             },
         }
-        self._write_json("zarr.json", root)
+        self._note(write_file(self._folder, ROOT_KEY, [document_bytes(root)]))
         write_manifest(self._folder, self._entries)
 
     def _take_text(self, field: Field, values: Array) -> None:
         utf8_from_text(values)
         self._make_folder(field.name)
         for key, data in text_array_files(values, self._dims[field.name], field.attrs).items():
-            if key == "zarr.json":
-                self._documents[field.name] = json.loads(data)
-                self._write_json(f"{field.name}/zarr.json", self._documents[field.name])
-                continue
-            file = self._write(f"{field.name}/{key}", [data])
-            self._entries[file.key] = file.entry
+            if key == ROOT_KEY:
+                self._take_document(field.name, json.loads(data))
+            else:
+                self._note(write_file(self._folder, f"{field.name}/{key}", [data]))
 
     def _make_folder(self, name: str) -> None:
         try:
@@ -131,32 +176,9 @@ class ZarrSink:
         except OSError as error:
             raise storage_error(error, self._folder / name) from error
 
-    def _write_json(self, key: str, document: Mapping[str, Any]) -> None:
-        file = self._write(key, [document_bytes(document)])
+    def _take_document(self, name: str, document: dict[str, Any]) -> None:
+        self._documents[name] = document
+        self._note(write_file(self._folder, f"{name}/{ROOT_KEY}", [document_bytes(document)]))
+
+    def _note(self, file: StoredFile) -> None:
         self._entries[file.key] = file.entry
-
-    def _write(self, key: str, pieces: Iterable[bytes]) -> _File:
-        """Write a file from its pieces as they come: no shard is ever held whole."""
-        path = self._folder / key
-        total = EntrySum()
-        try:
-            with self._created(path) as file:
-                for piece in pieces:
-                    file.write(piece)
-                    total.add(piece)
-                file.flush()
-                start_writeback(file.fileno())
-        except PtystoreError:
-            # What reading and computing the pieces raises, which may be an OSError too.
-            raise
-        except OSError as error:
-            raise storage_error(error, path) from error
-        return _File(key, total.entry)
-
-    def _created(self, path: Path) -> BinaryIO:
-        try:
-            return open(path, "xb", buffering=_BUFFER_BYTES)
-        except FileNotFoundError:
-            # A worker may be ahead of the thread that makes the folders.
-            self._make_folder(path.parent.name)
-            return open(path, "xb", buffering=_BUFFER_BYTES)

@@ -1,0 +1,61 @@
+"""The row of `.npz` in the table of formats."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ptystore.errors import PtystoreError
+
+if TYPE_CHECKING:
+    from ptystore.formats.assemble import Contents, ReadOptions
+    from ptystore.formats.npz.writer import NpzSink
+    from ptystore.model.dataset import Dataset
+    from ptystore.model.results import VerifyReport
+    from ptystore.transfer.options import CheckOptions, WriteOptions
+
+__all__ = ["Npz"]
+
+
+class Npz:
+    """A zip archive of `.npy` members."""
+
+    name = "npz"
+    suffixes = (".npz",)
+    is_folder = False
+    keeps_recipes = False
+    write_options = frozenset({"compression", "level"})
+    plan_columns: tuple[str, ...] = ()
+
+    def recognises(self, path: Path, head: bytes) -> bool:
+        return head.startswith(b"PK") or (path.suffix == ".npz" and not path.is_dir())
+
+    def read(self, path: Path, options: ReadOptions) -> Contents:
+        from ptystore.formats.npz.reader import read_npz
+
+        return read_npz(path, options)
+
+    def is_ours(self, path: Path) -> bool:
+        from ptystore.formats.assemble import ReadOptions
+
+        try:
+            self.read(path, ReadOptions(metadata="keep-text"))
+        except PtystoreError:
+            return False
+        return True
+
+    def sink(self, staging: Path, dataset: Dataset, options: WriteOptions) -> NpzSink:
+        from ptystore.formats.npz.writer import NpzSink
+
+        return NpzSink(staging, dataset, options.compression, options.level)
+
+    def check(self, path: Path, options: CheckOptions) -> VerifyReport:
+        from ptystore.formats.assemble import ReadOptions
+        from ptystore.formats.checking import check_contents, unreadable
+        from ptystore.formats.value_check import DAMAGE
+
+        try:
+            contents = self.read(path, ReadOptions())
+            return check_contents(self.name, contents, path, options)
+        except DAMAGE as error:
+            return unreadable(self.name, path, error)

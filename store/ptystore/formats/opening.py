@@ -1,0 +1,33 @@
+"""From a path to a Dataset, through the row of its format."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ptystore.errors import InputError, located
+from ptystore.formats.assemble import ReadOptions, assemble
+from ptystore.formats.checking import stored_fields
+from ptystore.formats.table import format_of_source
+from ptystore.model.dataset import Dataset
+
+__all__ = ["open_dataset", "read_stored"]
+
+
+def open_dataset(path: Path, options: ReadOptions) -> Dataset:
+    """The scan in `path`, lazily: only headers are read.
+
+    Raises `InputError`, `InputMissingError`, and `IntegrityError` for damage in what ptystore
+    wrote.
+    """
+    with located(file=path):
+        contents = format_of_source(path).read(path, options)
+        dataset = assemble(contents, options, path.absolute())
+        if options.max_bytes is not None and dataset.nbytes > options.max_bytes:
+            raise InputError(f"declares {dataset.nbytes} bytes, allowed are {options.max_bytes}")
+        return dataset
+
+
+def read_stored(path: Path) -> Dataset:
+    """The fields whose values lie in `path`, hidden ones included, virtual ones not."""
+    with located(file=path):
+        return stored_fields(format_of_source(path).read(path, ReadOptions()), path)

@@ -1,0 +1,208 @@
+"""Checks a Zarr store: its manifest, its documents, its files, its values."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ptystore.errors import InputError, IntegrityError
+from ptystore.formats.assemble import Contents, ReadOptions, assemble
+from ptystore.formats.checking import (
+    check_contents,
+    read_values,
+    recorded,
+    stored_fields,
+    unlike_records,
+)
+from ptystore.formats.chunk_codec import BLOSC_RATIO
+from ptystore.formats.zarr.manifest import (
+    MANIFEST_NAME,
+    ROOT_KEY,
+    Entry,
+    Manifest,
+    compare,
+    read_manifest,
+)
+from ptystore.formats.zarr.reader import is_ours, parse_root, read_root
+from ptystore.formats.zarr.shards import ShardedArray, shard_key
+from ptystore.model.dataset import Dataset
+from ptystore.model.results import Damage, VerifyReport
+from ptystore.pools.cores import usable_cores
+from ptystore.pools.threads import borrowed
+from ptystore.transfer.destination import storage_error
+from ptystore.transfer.options import CheckOptions
+
+__all__ = ["check_store", "check_zarr"]
+
+
+@dataclass(frozen=True)
+class _Root:
+    """The root document, None where there is none that can be read."""
+
+    document: dict[str, Any] | None = None
+    entry: Entry | None = None
+    damages: tuple[Damage, ...] = ()
+
+
+def check_zarr(path: Path, options: CheckOptions) -> VerifyReport:
+    """Check a store, ours or another tool's; damage is in the report."""
+    root = _root(path)
+    if root.document is not None:
+        ours = is_ours(root.document)
+    else:
+        # No root that could be anybody's: a store of Zarr 3 by the arrays that lie in it.
+        ours = (path / ROOT_KEY).exists() or any(path.glob(f"*/{ROOT_KEY}"))
+    if ours or (path / MANIFEST_NAME).exists():
+        return _check(path, root, options)
+    from ptystore.formats.zarr.library import read_foreign_zarr
+
+    contents = read_foreign_zarr(path, ReadOptions())
+    return check_contents("zarr", contents, path, options)
+
+
+def check_store(path: Path, options: CheckOptions) -> VerifyReport:
+    """Check a store that ptystore wrote, however much of it is left."""
+    return _check(path, _root(path), options)
+
+
+def _root(path: Path) -> _Root:
+    try:
+        return _Root(*read_root(path))
+    except IntegrityError as error:
+        return _Root(damages=(Damage(ROOT_KEY, error.reason),))
+
+
+def _check(path: Path, root: _Root, options: CheckOptions) -> VerifyReport:
+    damages: list[Damage] = []
+    manifest: Manifest | None = None
+    try:
+        manifest = read_manifest(path)
+    except IntegrityError as error:
+        damages.append(Damage(MANIFEST_NAME, error.reason))
+    contents, of_root = _contents(path, root, manifest)
+    damages += of_root
+    of_files = [] if manifest is None else _files(path, manifest, options)
+    digests: dict[str, str] = {}
+    known = 0
+    if contents is None:
+        damages += [damage for damage in of_files if damage.member != ROOT_KEY]
+    else:
+        fields = stored_fields(contents, path)
+        known = recorded(fields)
+        found = _documents(path, root, {damage.member for damage in of_files})
+        if not options.fast:
+            if fields.nbytes > BLOSC_RATIO * _bytes_of_files(path):
+                found.append(Damage(ROOT_KEY, "announces more values than the files can hold"))
+            else:
+                digests, of_values = read_values(fields, options)
+                found += of_values
+        found += _as_frames(fields, of_files, found)
+        damages += found
+        damages += unlike_records(contents, fields, digests, {damage.member for damage in found})
+    return VerifyReport(
+        path=path,
+        kind="zarr",
+        digests=digests,
+        recorded=known,
+        files=len(manifest or {}) + 1,
+        damages=tuple(damages),
+    )
+
+
+def _contents(
+    path: Path, root: _Root, manifest: Manifest | None
+) -> tuple[Contents | None, list[Damage]]:
+    """What the root says that there is, None where it says nothing that can be.
+
+    Raises `InputError` for a sound store of a format version that is not known.
+    """
+    damages = list(root.damages)
+    if root.document is None:
+        return None, damages
+    sound = manifest is not None and manifest.get(ROOT_KEY) == root.entry
+    for believed in (manifest, None) if manifest is not None else (None,):
+        try:
+            contents = parse_root(path, root.document, believed)
+            assemble(contents, ReadOptions(), path)
+            return contents, damages
+        except (IntegrityError, InputError) as error:
+            if sound and not isinstance(error, IntegrityError):
+                raise
+            if not damages:
+                damages.append(Damage(error.member or ROOT_KEY, error.reason))
+    return None, damages
+
+
+def _files(path: Path, manifest: Manifest, options: CheckOptions) -> list[Damage]:
+    with borrowed(options.pool, options.jobs or usable_cores()) as pool:
+        try:
+            return compare(path, manifest, pool, fast=options.fast)
+        except OSError as error:
+            raise storage_error(error, path) from error
+
+
+def _bytes_of_files(path: Path) -> int:
+    try:
+        return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+    except OSError as error:
+        raise storage_error(error, path) from error
+
+
+def _documents(path: Path, root: _Root, damaged: Collection[str | None]) -> list[Damage]:
+    """The arrays' own documents that are not the copy in the root; Zarr libraries read either."""
+    documents = (root.document or {})["consolidated_metadata"]["metadata"]
+    found = []
+    for name, document in documents.items():
+        key = f"{name}/{ROOT_KEY}"
+        if key in damaged:
+            continue
+        try:
+            own, _ = read_root(path / name)
+        except IntegrityError as error:
+            found.append(Damage(key, error.reason))
+            continue
+        if json.dumps(own) != json.dumps(document):
+            found.append(Damage(key, "is not the copy of it in the root document"))
+    return found
+
+
+def _as_frames(fields: Dataset, of_files: Iterable[Damage], known: list[Damage]) -> list[Damage]:
+    """Damaged files as frames where they hold some.
+
+    Left out where reading the values has told the same more precisely.
+    """
+    ranges: dict[str, dict[str, tuple[int, int]]] = {}
+    found = []
+    for of_file in of_files:
+        name, _, file = (of_file.member or "").partition("/")
+        if name not in fields or file == ROOT_KEY:
+            found.append(of_file)
+            continue
+        field = fields[name]
+        if name not in ranges:
+            array = field.array
+            ranges[name] = _rows_by_file(array) if isinstance(array, ShardedArray) else {}
+        reason = f"the file {file} {of_file.reason}"
+        if file in ranges[name] and field.shape:
+            damage = Damage(name, reason, *ranges[name][file], field.role == "per_frame")
+        else:
+            own = of_file.reason != "is not in the manifest"
+            damage = Damage(name, reason) if own else of_file
+        if not any(_covers(other, damage) for other in known):
+            found.append(damage)
+    return found
+
+
+def _rows_by_file(array: ShardedArray) -> dict[str, tuple[int, int]]:
+    layout = array.layout
+    return {shard_key(layout, start): (start, stop - 1) for start, stop in layout.shards()}
+
+
+def _covers(known: Damage, of_file: Damage) -> bool:
+    """Whether damage of a file is explained by what reading its values found."""
+    if known.member != of_file.member:
+        return False
+    return of_file.first_frame is None or known.touches(of_file.first_frame, of_file.last_frame)

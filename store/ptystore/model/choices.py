@@ -1,0 +1,60 @@
+"""Every choice that a caller makes by name, once; importing this loads nothing heavy."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+__all__ = [
+    "AxisOrder",
+    "Compression",
+    "DiffractionKey",
+    "Interpolation",
+    "MergeStrategy",
+    "MetadataMode",
+    "Presence",
+    "Role",
+    "Shuffle",
+    "Signal",
+    "SplitAxis",
+    "SplitPart",
+    "ViewName",
+]
+
+#: The order of a stack of frames in a source: frames first or last.
+AxisOrder = Literal["nhw", "hwn"]
+
+#: Of the members of an `.npz`.
+Compression = Literal["deflate", "store"]
+
+#: The name that the frames shall have for a consumer.
+DiffractionKey = Literal["as-is", "diffraction", "diff3d", "both"]
+
+#: Between the object's pixels.
+Interpolation = Literal["bilinear", "nearest"]
+
+#: How metadata documents become one: the first counts, or all must agree.
+MergeStrategy = Literal["preserve_first", "validate_consistent"]
+
+#: What is done with a metadata document that is no valid JSON: refused, or kept as it is.
+MetadataMode = Literal["strict", "keep-text"]
+
+#: Whether a canonical scan must have a field.
+Presence = Literal["required", "optional"]
+
+#: Whether a field has one entry for each frame, or is one for the whole scan.
+Role = Literal["per_frame", "global"]
+
+#: The order of frames in an epoch: the scan's, mixed within windows of shards, or permuted.
+Shuffle = Literal["none", "blocks", "full"]
+
+#: What frames hold.
+Signal = Literal["amplitude", "counts"]
+
+#: The coordinate along which a scan is split.
+SplitAxis = Literal["y", "x"]
+
+#: The parts of a split scan.
+SplitPart = Literal["train", "test"]
+
+#: The fixed views of a study: neighbours overlap by 0.7 or by 0.2.
+ViewName = Literal["dense", "sparse"]

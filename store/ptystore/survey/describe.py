@@ -1,0 +1,56 @@
+"""What headers tell of a scan, as one JSON object."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ptystore.model.dataset import Dataset, Field
+from ptystore.model.deferred import known_attrs
+
+__all__ = ["describe_dataset"]
+
+
+def describe_dataset(
+    dataset: Dataset, kind: str | None, stored_bytes: int | None
+) -> dict[str, Any]:
+    """All that is known of a dataset without reading or computing a value.
+
+    `kind` is the name of its source's format and `stored_bytes` its size there, None of a
+    dataset in memory.
+    """
+    metadata = dataset.metadata
+    dims = dataset.dims()
+    return {
+        "file": dataset.file,
+        "format": kind,
+        "frames": dataset.frame_count,
+        "bytes": dataset.largest_nbytes,
+        "stored_bytes": stored_bytes,
+        "digest": dataset.source.digest if dataset.source else None,
+        "fields": [_described(field, dims[field.name]) for field in dataset.values()],
+        "metadata": metadata.document if metadata and metadata.text is None else None,
+        "metadata_text": metadata.text if metadata else None,
+    }
+
+
+def _described(field: Field, dims: tuple[str, ...]) -> dict[str, Any]:
+    storage = field.storage
+    chunk, shard = (storage.chunk_shape, storage.shard_shape) if storage else (None, None)
+    attrs = known_attrs(field.attrs)
+    return {
+        "name": field.name,
+        "role": field.role,
+        "frame_axis": field.frame_axis,
+        "dims": list(dims),
+        "shape": list(field.shape),
+        "dtype": " or ".join(map(str, field.possible_dtypes)),
+        "units": attrs.get("units"),
+        "signal": attrs.get("signal"),
+        "attrs": attrs,
+        "bytes": field.largest_nbytes,
+        "stored_bytes": storage.stored_bytes if storage else None,
+        "codec": storage.codec if storage else None,
+        "chunk": None if chunk is None else list(chunk),
+        "shard": None if shard is None else list(shard),
+        "digest": field.digest,
+    }
