@@ -6,8 +6,9 @@ from typing import Annotated
 
 import typer
 
-# Each registers its verbs, in the order that the help lists them.
-from ptystore_cli import inspect_verbs, study_verbs, transform_verbs
+# Each registers its verbs when it is imported. The help lists them in this order, which is that
+# of a user's work: bring a scan in, look at it, make studies of it.
+from ptystore_cli import transform_verbs, inspect_verbs, study_verbs  # isort: skip
 from ptystore_cli.failures import prepare_process, told_if_stopped
 from ptystore_cli.memory import keep_freed_memory
 from ptystore_cli.registry import app

@@ -14,13 +14,13 @@ from typing import Any
 import typer
 
 from ptystore_cli.options import Output
-from ptystore_cli.report import print_json
+from ptystore_cli.printing.words import print_json
 from ptystore_cli.terminal import format_bytes, printable, say
 
 __all__ = ["run_demo"]
 
 # Takes the words of a command line after `ptystore`, gives its exit code, or None for 0.
-Run = Callable[[list[str]], Any]
+Run = Callable[[list[str]], int | None]
 
 _NAMES = ("raw.npz", "scan.zarr", "canonical.zarr", "patched.zarr", "patched.npz", "study")
 
@@ -133,4 +133,4 @@ def _try_plain_load(path: Path, output: Output) -> dict[str, str]:
 def _size(path: Path) -> int:
     if path.is_file():
         return path.stat().st_size
-    return sum(one.stat().st_size for one in path.rglob("*") if one.is_file())
+    return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())

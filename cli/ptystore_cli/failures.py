@@ -75,7 +75,7 @@ def told_if_stopped() -> Iterator[None]:
     try:
         yield
     except (KeyboardInterrupt, Stopped) as error:
-        code, text, _ = _explained(error)
+        code, text, _ = _told(error)
         print(f"ptystore: {text}", file=sys.stderr)
         sys.exit(code)
 
@@ -83,7 +83,7 @@ def told_if_stopped() -> Iterator[None]:
 def _fail(error: BaseException, debug: bool) -> NoReturn:
     if debug:
         traceback.print_exception(error, file=sys.stderr)
-    code, text, advice = _explained(error)
+    code, text, advice = _told(error)
     print(f"ptystore: {printable(text)}", file=sys.stderr)
     if advice:
         print(f"  advice: {printable(advice)}", file=sys.stderr)
@@ -92,7 +92,7 @@ def _fail(error: BaseException, debug: bool) -> NoReturn:
     raise typer.Exit(code) from None
 
 
-def _explained(error: BaseException) -> tuple[int, str, str | None]:
+def _told(error: BaseException) -> tuple[int, str, str | None]:
     """The exit code, the line and the advice for an exception."""
     from ptystore import PtystoreError
 

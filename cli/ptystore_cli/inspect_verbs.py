@@ -7,12 +7,18 @@ from typing import Annotated
 
 import typer
 
-from ptystore_cli import report
 from ptystore_cli.options import (
     Jobs,
     Output,
     ReadingHeaders,
     Source,
+)
+from ptystore_cli.printing.checked import print_problems, print_repaired, print_verified
+from ptystore_cli.printing.looked import (
+    print_description,
+    print_digests,
+    print_history,
+    print_overlap,
 )
 from ptystore_cli.registry import verb
 from ptystore_cli.terminal import progress_bar, warn
@@ -39,17 +45,17 @@ def info(
     """Show the fields: dims, shapes, dtypes, units, chunks, sizes, digests. Reads headers only."""
     import ptystore
 
-    scan = reading.open(src)
+    scan = reading.scan(src)
     if overlap or probe_diameter is not None:
-        report.print_overlap(src, ptystore.measure_overlap(scan, probe_diameter), output)
+        print_overlap(src, ptystore.measure_overlap(scan, probe_diameter), output)
     else:
-        report.print_description(scan, ptystore.describe(scan), output)
+        print_description(scan, ptystore.describe(scan), output)
 
 
 @verb("history scan.zarr")
 def history(src: Source, reading: ReadingHeaders, output: Output) -> None:
     """Show the transformations that made the scan, oldest first."""
-    report.print_history(reading.open(src), output)
+    print_history(reading.scan(src), output)
 
 
 @verb("validate patched.zarr", "validate patched.npz --k-neighbors 7")
@@ -59,8 +65,8 @@ def validate(
     """List every problem of a scan against its canonical form; exit code 1 if there is any."""
     import ptystore
 
-    problems = ptystore.find_problems(reading.open(src), k_neighbors=k_neighbors)
-    report.print_problems(problems, src, output)
+    problems = ptystore.find_problems(reading.scan(src), k_neighbors=k_neighbors)
+    print_problems(problems, src, output)
     if problems:
         raise typer.Exit(1)
 
@@ -79,7 +85,7 @@ def verify(
 
     with progress_bar(_size(src), output) as advance:
         found = ptystore.verify(src, fast=fast, jobs=jobs, progress=advance)
-    report.print_verified(found, output)
+    print_verified(found, output)
     if not found.ok:
         raise typer.Exit(ptystore.IntegrityError.exit_code)
 
@@ -100,7 +106,7 @@ def repair(
     import ptystore
 
     done = ptystore.repair(dst, source, jobs=jobs, warn=lambda line: warn(line, output))
-    report.print_repaired(done, output)
+    print_repaired(done, output)
     if not done.ok:
         raise typer.Exit(ptystore.IntegrityError.exit_code)
 
@@ -131,12 +137,12 @@ def digest(
     """
     import ptystore
 
-    scan = reading.open(src)
+    scan = reading.scan(src)
     if recorded:
-        fields: dict[str, str | None] = {one.name: one.digest for one in scan.fields.values()}
+        fields: dict[str, str | None] = {field.name: field.digest for field in scan.fields.values()}
         whole = scan.source.digest if scan.source else None
-        report.print_digests(src, fields, whole, recorded, output)
+        print_digests(src, fields, whole, recorded, output)
         return
     with progress_bar(scan.nbytes, output) as advance:
         computed, combined = ptystore.digest(scan, jobs=jobs, progress=advance)
-    report.print_digests(src, computed, combined, recorded, output)
+    print_digests(src, computed, combined, recorded, output)

@@ -10,9 +10,12 @@ from collections.abc import Callable
 from dataclasses import MISSING, dataclass
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, TypedDict, get_type_hints
 
 import typer
+
+from ptystore import AxisOrder, MetadataMode, Signal
+from ptystore_cli.suffixes import EXPORTED, told_suffixes
 
 if TYPE_CHECKING:
     import ptystore
@@ -54,12 +57,13 @@ def parse_size(text: str) -> int:
 
 
 Source = Annotated[
-    Path, typer.Argument(metavar="SRC", help="A scan: .npz, Zarr store or HDF5 file.")
+    Path, typer.Argument(metavar="SRC", help=f"A scan: {EXPORTED}, Zarr store or HDF5 file.")
 ]
 Destination = Annotated[
     Path,
     typer.Argument(
-        metavar="DST", help="Where to write; its suffix says the format: .npz, .zarr, .h5, .hdf5."
+        metavar="DST",
+        help=f"Where to write; its suffix says the format: {told_suffixes()}.",
     ),
 ]
 Jobs = Annotated[
@@ -68,12 +72,32 @@ Jobs = Annotated[
 ]
 
 
+class OpenOptions(TypedDict, total=False):
+    """The keyword arguments of `ptystore.open`."""
+
+    axis_order: AxisOrder | None
+    per_frame: tuple[str, ...]
+    global_: tuple[str, ...]
+    signal: Signal | None
+    metadata: MetadataMode
+    allow_nonfinite: bool
+    max_bytes: int | None
+
+
+class WriteLimits(TypedDict, total=False):
+    """The keyword arguments that `ptystore.write` and `ptystore.plan` share."""
+
+    overwrite: bool
+    jobs: int | None
+    max_memory: int
+
+
 @dataclass(frozen=True)
 class ReadingHeaders:
     """How to take a source whose arrays do not say it all; values are not concerned."""
 
     axis_order: Annotated[
-        Literal["nhw", "hwn"] | None,
+        AxisOrder | None,
         typer.Option(
             rich_help_panel=_READING,
             help="Order of image stacks: frames first or last. Found out if not given.",
@@ -97,25 +121,27 @@ class ReadingHeaders:
         ),
     ] = None
     metadata: Annotated[
-        Literal["strict", "keep-text"],
+        MetadataMode,
         typer.Option(
             rich_help_panel=_READING,
             help="A metadata document that is no valid JSON is refused, or kept as it is.",
         ),
     ] = "strict"
 
-    def open(self, source: Path, **more: Any) -> ptystore.Dataset:
+    def scan(self, source: Path) -> ptystore.Dataset:
         """The scan in `source`, only its headers read."""
         import ptystore
 
-        return ptystore.open(
-            source,
-            axis_order=self.axis_order,
-            per_frame=tuple(self.per_frame or ()),
-            global_=tuple(self.global_ or ()),
-            metadata=self.metadata,
-            **more,
-        )
+        return ptystore.open(source, **self.options())
+
+    def options(self) -> OpenOptions:
+        """The keyword arguments of `ptystore.open`."""
+        return {
+            "axis_order": self.axis_order,
+            "per_frame": tuple(self.per_frame or ()),
+            "global_": tuple(self.global_ or ()),
+            "metadata": self.metadata,
+        }
 
 
 @dataclass(frozen=True)
@@ -123,7 +149,7 @@ class Reading(ReadingHeaders):
     """How to take a source that will be read in full."""
 
     input_signal: Annotated[
-        Literal["amplitude", "counts"] | None,
+        Signal | None,
         typer.Option(
             rich_help_panel=_READING,
             help="What floating-point frames are. Amplitude if neither this nor the metadata says.",
@@ -147,14 +173,13 @@ class Reading(ReadingHeaders):
         ),
     ] = None
 
-    def open(self, source: Path, **more: Any) -> ptystore.Dataset:
-        return super().open(
-            source,
-            signal=self.input_signal,
-            allow_nonfinite=self.allow_nonfinite,
-            max_bytes=self.max_bytes,
-            **more,
-        )
+    def options(self) -> OpenOptions:
+        return {
+            **super().options(),
+            "signal": self.input_signal,
+            "allow_nonfinite": self.allow_nonfinite,
+            "max_bytes": self.max_bytes,
+        }
 
 
 @dataclass(frozen=True)
@@ -196,9 +221,9 @@ class Writing:
         ),
     ] = False
 
-    def limits(self) -> dict[str, Any]:
+    def limits(self) -> WriteLimits:
         """The keyword arguments of `ptystore.write` and `ptystore.plan`."""
-        given = {"overwrite": self.overwrite, "jobs": self.jobs}
+        given: WriteLimits = {"overwrite": self.overwrite, "jobs": self.jobs}
         return given if self.max_memory is None else {**given, "max_memory": self.max_memory}
 
 
@@ -227,15 +252,17 @@ def expand_groups(verb: Callable[..., None]) -> Callable[..., None]:
     repeat some twenty parameters and hand them on one by one.
     """
     hints = get_type_hints(verb, include_extras=True)
-    groups: dict[str, Any] = {
-        name: kind for name, kind in hints.items() if dataclasses.is_dataclass(kind)
+    groups: dict[str, type[Any]] = {
+        name: hint
+        for name, hint in hints.items()
+        if isinstance(hint, type) and dataclasses.is_dataclass(hint)
     }
 
     @functools.wraps(verb)
-    def expanded(**given: Any) -> None:
-        for name, kind in groups.items():
-            members = [one.name for one in dataclasses.fields(kind)]
-            given[name] = kind(**{member: given.pop(member) for member in members})
+    def expanded(**given: object) -> None:
+        for name, group in groups.items():
+            members = [field.name for field in dataclasses.fields(group)]
+            given[name] = group(**{member: given.pop(member) for member in members})
         verb(**given)
 
     parameters: list[inspect.Parameter] = []
@@ -246,18 +273,18 @@ def expand_groups(verb: Callable[..., None]) -> Callable[..., None]:
             keyword = inspect.Parameter.KEYWORD_ONLY
             parameters.append(parameter.replace(kind=keyword, annotation=hints[name]))
     expanded.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    expanded.__annotations__ = {one.name: one.annotation for one in parameters}
+    expanded.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     return expanded
 
 
-def _parameters_of(group: Any) -> list[inspect.Parameter]:
+def _parameters_of(group: type[Any]) -> list[inspect.Parameter]:
     hints = get_type_hints(group, include_extras=True)
     return [
         inspect.Parameter(
-            one.name,
+            field.name,
             inspect.Parameter.KEYWORD_ONLY,
-            default=inspect.Parameter.empty if one.default is MISSING else one.default,
-            annotation=hints[one.name],
+            default=inspect.Parameter.empty if field.default is MISSING else field.default,
+            annotation=hints[field.name],
         )
-        for one in dataclasses.fields(group)
+        for field in dataclasses.fields(group)
     ]

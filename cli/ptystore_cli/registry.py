@@ -5,13 +5,13 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypedDict, Unpack
 
 import typer
 
-from ptystore_cli import report
 from ptystore_cli.failures import one_line
 from ptystore_cli.options import Output, Writing, expand_groups
+from ptystore_cli.printing.written import print_plan, print_written
 from ptystore_cli.terminal import progress_bar, warn
 
 if TYPE_CHECKING:
@@ -31,29 +31,40 @@ app = typer.Typer(
 
 def verb(*examples: str) -> Callable[[Verb], Verb]:
     """Register a verb: its option groups spread out, its failures told in one line."""
-    epilog = "\n\n".join(f"Example: ptystore {one}" for one in examples)
+    epilog = "\n\n".join(f"Example: ptystore {example}" for example in examples)
 
     def register(function: Verb) -> Verb:
         expanded = expand_groups(function)
 
         @functools.wraps(expanded)
-        def guarded(**given: Any) -> None:
-            with one_line(given["debug"]):
-                expanded(**given)
+        def guarded(*, debug: bool, **given: object) -> None:
+            with one_line(debug):
+                expanded(debug=debug, **given)
 
         return app.command(epilog=epilog)(guarded)
 
     return register
 
 
+class FormatOptions(TypedDict, total=False):
+    """The keyword arguments of `ptystore.write` that one format takes."""
+
+    compression: ptystore.Compression
+    level: int | None
+
+
 def deliver(
-    scan: ptystore.Dataset, dst: Path, writing: Writing, output: Output, **more: Any
+    scan: ptystore.Dataset,
+    dst: Path,
+    writing: Writing,
+    output: Output,
+    **more: Unpack[FormatOptions],
 ) -> None:
     """Write what a verb made, or print the plan of it."""
     import ptystore
 
     if writing.dry_run:
-        report.print_plan(ptystore.plan(scan, dst, **writing.limits()), output)
+        print_plan(ptystore.plan(scan, dst, **writing.limits()), output)
         return
     with progress_bar(scan.nbytes, output) as advance:
         done = ptystore.write(
@@ -64,4 +75,4 @@ def deliver(
             **writing.limits(),
             **more,
         )
-    report.print_written(done, scan, output)
+    print_written(done, scan, output)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, get_args
 
 import typer
 
-from ptystore_cli import report
+from ptystore import Signal, SplitAxis, SplitPart, ViewName
 from ptystore_cli.options import (
     Destination,
     Jobs,
@@ -16,6 +16,7 @@ from ptystore_cli.options import (
     Source,
     Writing,
 )
+from ptystore_cli.printing.written import print_study
 from ptystore_cli.registry import app, deliver, verb
 from ptystore_cli.terminal import printable, say
 
@@ -28,19 +29,21 @@ KNeighbors = Annotated[
 class View(StrEnum):
     """A study's views. Of what can be repeated, typer takes choices as an Enum only."""
 
-    dense = "dense"
-    sparse = "sparse"
+    _ignore_ = "view"
+    for view in get_args(ViewName):
+        vars()[view] = view
 
 
 class Part(StrEnum):
     """A study's parts."""
 
-    train = "train"
-    test = "test"
+    _ignore_ = "part"
+    for part in get_args(SplitPart):
+        vars()[part] = part
 
 
 Seed = Annotated[int, typer.Option(metavar="S", help="Of all that is drawn at random.")]
-Axis = Annotated[Literal["y", "x"], typer.Option(help="The coordinate to divide by.")]
+Axis = Annotated[SplitAxis, typer.Option(help="The coordinate to divide by.")]
 Fraction = Annotated[
     float, typer.Option(metavar="F", help="Where to divide, of the coordinate's range.")
 ]
@@ -62,9 +65,7 @@ def simulate(
         bool, typer.Option("--noise/--no-noise", help="Poisson noise, or the expectation itself.")
     ] = True,
     seed: Seed = 42,
-    signal: Annotated[
-        Literal["amplitude", "counts"], typer.Option(help="What the frames shall be.")
-    ] = "amplitude",
+    signal: Annotated[Signal, typer.Option(help="What the frames shall be.")] = "amplitude",
     frames: Annotated[
         int | None,
         typer.Option(metavar="N", help="New positions, drawn inside the object; else the file's."),
@@ -127,7 +128,7 @@ def view(
     writing: Writing,
     output: Output,
     view: Annotated[
-        Literal["dense", "sparse"] | None,
+        ViewName | None,
         typer.Option(help="Neighbours overlap by 0.7 (dense) or 0.2 (sparse) at the most."),
     ] = None,
     overlap: Annotated[
@@ -182,8 +183,8 @@ def study(
         hub,
         base,
         doses=dose,
-        views=[one.value for one in view or View],
-        splits=[one.value for one in split or Part],
+        views=[name.value for name in view or View],
+        splits=[part.value for part in split or Part],
         patch_size=patch_size,
         k_neighbors=k_neighbors,
         seed=seed,
@@ -193,7 +194,7 @@ def study(
         jobs=jobs,
         log=lambda line: say(printable(line), output),
     )
-    report.print_study(done, output)
+    print_study(done, output)
 
 
 @verb("demo /tmp/demo")

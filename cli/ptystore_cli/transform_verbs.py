@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
+from ptystore import Compression, DiffractionKey, Interpolation, Signal
 from ptystore_cli.options import (
     Destination,
     Output,
@@ -15,6 +16,7 @@ from ptystore_cli.options import (
     Writing,
 )
 from ptystore_cli.registry import deliver, verb
+from ptystore_cli.suffixes import EXPORTED
 
 Virtual = Annotated[
     bool,
@@ -41,7 +43,7 @@ def ingest(
     """Bring any readable scan into a store as it is: names, values, dtypes and metadata kept."""
     import ptystore
 
-    scan = ptystore.ingest(reading.open(src))
+    scan = ptystore.ingest(reading.scan(src))
     if canonicalize:
         scan = ptystore.canonicalize(scan)
     if patch:
@@ -56,9 +58,7 @@ def canonicalize(
     reading: Reading,
     writing: Writing,
     output: Output,
-    signal: Annotated[
-        Literal["amplitude", "counts"], typer.Option(help="What the frames shall be.")
-    ] = "amplitude",
+    signal: Annotated[Signal, typer.Option(help="What the frames shall be.")] = "amplitude",
     flipx: Annotated[
         bool, typer.Option("--flipx", help="Change the sign of the x coordinates.")
     ] = False,
@@ -77,7 +77,7 @@ def canonicalize(
     import ptystore
 
     scan = ptystore.canonicalize(
-        reading.open(src),
+        reading.scan(src),
         signal=signal,
         flipx=flipx,
         flipy=flipy,
@@ -105,7 +105,7 @@ def patch(
         typer.Option(metavar="K", help="Checked against the metadata's gridsize, and recorded."),
     ] = 7,
     interpolation: Annotated[
-        Literal["bilinear", "nearest"], typer.Option(help="Between the object's pixels.")
+        Interpolation, typer.Option(help="Between the object's pixels.")
     ] = "bilinear",
     virtual: Virtual = False,
 ) -> None:
@@ -113,7 +113,7 @@ def patch(
     import ptystore
 
     scan = ptystore.extract_patches(
-        reading.open(src),
+        reading.scan(src),
         size=size,
         k_neighbors=k_neighbors,
         interpolation=interpolation,
@@ -125,12 +125,14 @@ def patch(
 @verb("export patched.zarr patched.npz", "export scan.h5 scan.npz --diffraction-key both")
 def export(
     src: Source,
-    dst: Annotated[Path, typer.Argument(metavar="DST.npz", help="The .npz to write.")],
+    dst: Annotated[
+        Path, typer.Argument(metavar=f"DST{EXPORTED}", help=f"The {EXPORTED} to write.")
+    ],
     reading: Reading,
     writing: Writing,
     output: Output,
     compression: Annotated[
-        Literal["deflate", "store"], typer.Option(help="Of the members of the .npz.")
+        Compression, typer.Option(help=f"Of the members of the {EXPORTED}.")
     ] = "deflate",
     level: Annotated[
         int | None,
@@ -143,19 +145,19 @@ def export(
         ),
     ] = None,
     diffraction_key: Annotated[
-        Literal["as-is", "diffraction", "diff3d", "both"],
+        DiffractionKey,
         typer.Option(help="The name that the frames shall have."),
     ] = "as-is",
 ) -> None:
     """Write an .npz without pickles, for whoever still needs one."""
     import ptystore
 
-    if dst.suffix.lower() != ".npz":
+    if dst.suffix.lower() != EXPORTED:
         raise typer.BadParameter(
-            f"{str(dst)!r} does not end in .npz; ptystore ingest writes the other formats",
-            param_hint="DST.npz",
+            f"{str(dst)!r} does not end in {EXPORTED}; ptystore ingest writes the other formats",
+            param_hint=f"DST{EXPORTED}",
         )
-    scan = ptystore.with_diffraction_key(reading.open(src), diffraction_key)
+    scan = ptystore.with_diffraction_key(reading.scan(src), diffraction_key)
     deliver(scan, dst, writing, output, compression=compression, level=level)
 
 

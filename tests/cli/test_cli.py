@@ -18,6 +18,13 @@ from ptystore_cli.app import app
 
 FRAMES = 12
 
+# In the order in which a user works.
+VERBS = (
+    *("ingest", "canonicalize", "patch", "export", "materialize"),
+    *("info", "history", "validate", "verify", "repair", "digest"),
+    *("simulate", "split", "view", "study", "demo"),
+)
+
 
 def run(*words: object) -> Result:
     """A command line after `ptystore`."""
@@ -87,7 +94,9 @@ def test_the_whole_path(raw: Path, tmp_path: Path, suffix: str) -> None:
         assert members["Y"].shape == (FRAMES, 16, 16)
         assert members["notes"].tolist() == ["a", "bc"]
         document = json.loads(str(members["_metadata"].item()))
-    assert [(one["tool"], one["operation"]) for one in document["data_transformations"]] == [
+    assert [
+        (record["tool"], record["operation"]) for record in document["data_transformations"]
+    ] == [
         ("ptystore", "ingest"),
         ("transpose_rename_convert", "canonicalize_dataset"),
         ("generate_patches_tool.py", "generate_patches"),
@@ -100,7 +109,7 @@ def test_json_of_a_write(raw: Path, tmp_path: Path) -> None:
     document = json_of("ingest", raw, target)
     written = ptystore.open(target)
     assert document["digest"] == written.source.digest
-    assert document["fields"] == {one.name: one.digest for one in written.fields.values()}
+    assert document["fields"] == {field.name: field.digest for field in written.fields.values()}
     assert document["stored_bytes"] == sum(
         path.stat().st_size for path in target.rglob("*") if path.is_file()
     )
@@ -154,7 +163,7 @@ def test_diffraction_key_of_export(raw: Path, tmp_path: Path, key: str, expected
         assert {"diff3d", "diffraction"} & set(members.files) == expected
         for name in expected:
             np.testing.assert_array_equal(members[name], arrays()["diff3d"])
-    assert target.stat().st_size > sum(one.nbytes for one in arrays().values())
+    assert target.stat().st_size > sum(array.nbytes for array in arrays().values())
 
 
 def test_level_of_export(raw: Path, tmp_path: Path) -> None:
@@ -232,7 +241,7 @@ def test_dry_run_creates_nothing(raw: Path, tmp_path: Path, verb: str) -> None:
 
 def test_dry_run_of_a_store_shows_the_cuts(raw: Path, tmp_path: Path) -> None:
     document = json_of("ingest", raw, tmp_path / "a.zarr", "--dry-run", "--jobs", 1)
-    (frames,) = (one for one in document["fields"] if one["name"] == "diff3d")
+    (frames,) = (field for field in document["fields"] if field["name"] == "diff3d")
     assert frames["bytes"] == FRAMES * 16 * 16 * 2
     assert frames["chunk"][1:] == [16, 16]
     assert document["jobs"] == 1
@@ -275,12 +284,12 @@ def test_info(raw: Path, tmp_path: Path) -> None:
         "diffraction per frame scan 12, ky 16, kx 16 float32 sqrt(counts) amplitude"
     )
     document = json_of("info", store)
-    fields = {one["name"]: one for one in document["fields"]}
+    fields = {field["name"]: field for field in document["fields"]}
     assert fields["objectGuess"]["dims"] == ["object_y", "object_x"]
     assert fields["diffraction"]["digest"] == ptystore.open(store)["diffraction"].digest
     assert fields["diffraction"]["codec"] == "blosc-lz4"
     assert document["metadata"] == ptystore.open(store).metadata.document
-    assert document["bytes"] == sum(one["bytes"] for one in document["fields"])
+    assert document["bytes"] == sum(field["bytes"] for field in document["fields"])
 
 
 def test_history(raw: Path, tmp_path: Path) -> None:
@@ -315,7 +324,9 @@ def test_validate(raw: Path, tmp_path: Path) -> None:
     as_json = run("validate", raw, "--json")
     assert as_json.exit_code == 1
     problems = json.loads(as_json.stdout)["problems"]
-    listed = [": ".join(filter(None, (one["field"], one["message"]))) for one in problems]
+    listed = [
+        ": ".join(filter(None, (problem["field"], problem["message"]))) for problem in problems
+    ]
     assert found.stdout.splitlines() == [*listed, f"{raw}: {len(problems)} problems"]
     store = tmp_path / "a.zarr"
     done("canonicalize", raw, store)
@@ -366,10 +377,21 @@ def test_digest(raw: Path, tmp_path: Path) -> None:
 
 def test_version_and_help() -> None:
     assert done("--version").stdout == f"ptystore {ptystore.__version__}\n"
-    told = done("--help").stdout
-    for verb in (
-        *("ingest", "canonicalize", "patch", "export", "info"),
-        *("history", "validate", "verify", "digest", "demo"),
-    ):
-        assert re.search(rf"^\W*{verb} ", told, re.MULTILINE)
+    for verb in VERBS:
         assert f"Example: ptystore {verb} " in done(verb, "--help").stdout
+
+
+def test_the_help_lists_the_verbs_in_the_order_of_work() -> None:
+    told = done("--help").stdout
+    commands = told[told.index("Commands") :]
+    assert tuple(re.findall(r"^│ (\w+) ", commands, re.MULTILINE)) == VERBS
+
+
+def test_the_help_names_suffixes_that_are_taken(raw: Path, tmp_path: Path) -> None:
+    told = " ".join(re.findall(r"[^\s│]+", done("ingest", "--help").stdout))
+    named = re.search(r"its suffix says the format: ([^\s,]+(?:, [^\s,]+)*)\. ", told)
+    assert named is not None, told
+    suffixes = named[1].split(", ")
+    assert suffixes == [".npz", ".zarr", ".h5", ".hdf5"]
+    for suffix in suffixes:
+        done("ingest", raw, tmp_path / f"a{suffix}", "--dry-run")

@@ -79,8 +79,10 @@ def test_study_runs_and_goes_on(base: Path, tmp_path: Path) -> None:
     assert "simulate: done" in first.stdout
     assert (hub / "summary" / "summary.md").is_file()
     again = json.loads(done(*words, "--json").stdout)
-    stores = [one for one in again["products"] if one["path"].endswith((".zarr", ".npz"))]
-    assert {one["path"] for one in stores} <= set(again["reused"])
+    stores = [
+        product for product in again["products"] if product["path"].endswith((".zarr", ".npz"))
+    ]
+    assert {product["path"] for product in stores} <= set(again["reused"])
     other = run("study", hub, "--base", base, "--dose", 301)
     assert other.exit_code == 4
     assert "--overwrite-hub" in other.stderr
@@ -106,15 +108,15 @@ def test_virtual_then_materialized(base: Path, tmp_path: Path) -> None:
 
 
 def test_one_pass_is_three(base: Path, tmp_path: Path) -> None:
-    raw, one, two, three, fused = (tmp_path / f"{name}.zarr" for name in "abcde")
+    raw, ingested, canonical, patched, fused = (tmp_path / f"{name}.zarr" for name in "abcde")
     done("simulate", base, raw, "--dose", 500, "--signal", "counts")
-    done("ingest", raw, one)
-    done("canonicalize", one, two)
-    done("patch", two, three)
+    done("ingest", raw, ingested)
+    done("canonicalize", ingested, canonical)
+    done("patch", canonical, patched)
     done("ingest", raw, fused, "--canonicalize", "--patch")
-    assert ptystore.digest(fused) == ptystore.digest(three)
+    assert ptystore.digest(fused) == ptystore.digest(patched)
     histories = []
-    for path in (three, fused):
+    for path in (patched, fused):
         metadata = ptystore.open(path).metadata
         assert metadata is not None
         histories.append([record["operation"] for record in metadata.history])

@@ -54,7 +54,7 @@ def test_the_scan_follows_its_seed(tmp_path: Path) -> None:
     ]
     first, again, other = (ptystore.digest(path)[1] for path in paths)
     assert first == again != other
-    assert {one.name for one in tmp_path.iterdir()} == {"0.npz", "1.npz", "2.npz"}
+    assert {path.name for path in tmp_path.iterdir()} == {"0.npz", "1.npz", "2.npz"}
 
 
 def test_the_scan_replaces_no_strangers_file(tmp_path: Path) -> None:
@@ -93,11 +93,11 @@ def test_demo_as_json_and_again(tmp_path: Path) -> None:
     first = run(tmp_path, "--json")
     assert first.exit_code == 0, first.stderr
     document = json.loads(first.stdout)
-    assert [one["command"][1] for one in document["steps"]] == [
+    assert [step["command"][1] for step in document["steps"]] == [
         *("ingest", "canonicalize", "patch", "export", "study")
     ]
     assert len(document["history"]) == 3
-    made = {one.name for one in tmp_path.iterdir()}
+    made = {path.name for path in tmp_path.iterdir()}
     assert made == set(document["files"])
 
     again = run(tmp_path)
@@ -105,7 +105,7 @@ def test_demo_as_json_and_again(tmp_path: Path) -> None:
     assert "is not empty" in again.stderr
     (tmp_path / "mine.txt").write_text("precious")
     assert run(tmp_path, "--overwrite", "--quiet").stdout == ""
-    assert {one.name for one in tmp_path.iterdir()} == {*made, "mine.txt"}
+    assert {path.name for path in tmp_path.iterdir()} == {*made, "mine.txt"}
 
 
 def test_a_demo_that_fails_leaves_only_what_was_there(tmp_path: Path) -> None:
@@ -115,7 +115,7 @@ def test_a_demo_that_fails_leaves_only_what_was_there(tmp_path: Path) -> None:
     result = run(tmp_path, "--overwrite")
     assert result.exit_code == 4
     assert "canonical.zarr: was not written by ptystore" in result.stderr
-    assert [one.name for one in tmp_path.iterdir()] == ["canonical.zarr"]
+    assert [path.name for path in tmp_path.iterdir()] == ["canonical.zarr"]
     assert (mine / "chapter1").read_text() == "precious"
 
 
@@ -125,4 +125,4 @@ def test_a_folder_that_can_not_be(tmp_path: Path, folder: str) -> None:
     result = run(tmp_path / folder)
     assert result.exit_code == 4
     assert result.stderr.startswith(f"ptystore: {tmp_path / folder}: ")
-    assert [one.name for one in tmp_path.iterdir()] == ["file"]
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]

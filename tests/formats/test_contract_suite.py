@@ -318,10 +318,8 @@ def test_take_gives_all_per_frame_fields(frames_field: tuple[Dataset, Array]) ->
 
 def test_reads_only_what_it_needs(form: Form, folder: Path) -> None:
     frames = values("u2", (600, 64, 64))
-    field = ptystore.open(
-        form.write(ptystore.dataset_of({"diffraction": frames}), folder, f"few {form.compression}")
-    )
-    one = field["diffraction"]
+    path = form.write(ptystore.dataset_of({"a": frames}), folder, f"few {form.compression}")
+    one = ptystore.open(path)["a"]
     if one.array.sequential:
         pytest.skip("a deflated member can only be read from its start")
     one[300]

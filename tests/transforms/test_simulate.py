@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 from concurrent.futures import ProcessPoolExecutor
+from importlib import import_module
 
 import numpy as np
 import pytest
@@ -12,6 +13,8 @@ import ptystore
 from ptystore import InputError, Metadata, ParameterError, simulate
 from ptystore.model.lazy_array import read_all
 from reconstructions import dataset, reconstruction, slow_amplitude, slow_patch
+
+simulate_module = import_module("ptystore.transforms.simulate")
 
 MODULE = "ptystore.transforms.simulate"
 
@@ -288,3 +291,48 @@ def test_no_light_and_no_place_are_refused_when_read(tmp_path):
         del empty[name]
     with pytest.raises(InputError, match="xcoords"):
         simulate(ptystore.dataset_of(empty), dose=10)
+
+
+@pytest.fixture
+def passes(monkeypatch):
+    """How often the dose pass over all frames ran."""
+    ran = []
+    honest = simulate_module.DosePass._over_all_frames
+
+    def counted(first_pass):
+        ran.append(first_pass)
+        return honest(first_pass)
+
+    monkeypatch.setattr(simulate_module.DosePass, "_over_all_frames", counted)
+    return ran
+
+
+@pytest.mark.parametrize("signal", ["amplitude", "counts"])
+def test_looking_never_computes(passes, tmp_path, signal):
+    scan = simulate(dataset(6), dose=1000, signal=signal)
+    shown = repr(scan)
+    about = ptystore.describe(scan)
+    plan = ptystore.plan(scan, tmp_path / "a.zarr")
+    scan.dims()
+    assert "amplitude_scale" in scan["diffraction"].attrs
+    assert list(scan["diffraction"].attrs)
+    assert passes == []
+    (frames,) = (field for field in about["fields"] if field["name"] == "diffraction")
+    assert frames["attrs"]["amplitude_scale"] is None
+    if signal == "counts":
+        assert "diffraction uint16|uint32[" in shown
+        assert frames["dtype"] == plan.fields[0].dtype == "uint16 or uint32"
+        assert frames["bytes"] == plan.fields[0].nbytes == 4 * scan["diffraction"][...].size
+    assert ptystore.write(scan, tmp_path / "a.zarr").nbytes <= plan.nbytes
+    assert len(passes) == 1
+    # Once it is known it is shown.
+    assert ptystore.describe(scan)["fields"][0]["dtype"] == str(scan["diffraction"].dtype)
+    assert len(passes) == 1
+
+
+def test_canonicalizing_a_simulation_computes_nothing_either(passes):
+    scan = ptystore.extract_patches(ptystore.canonicalize(simulate(dataset(6), dose=1000)))
+    repr(scan), ptystore.describe(scan)
+    assert passes == []
+    assert scan["diffraction"].attrs["amplitude_scale"] > 0
+    assert len(passes) == 1

@@ -14,7 +14,7 @@ from typing import Any, get_args
 import numpy as np
 
 from ptystore.errors import InputError, ParameterError
-from ptystore.formats.virtual import Virtual, restore
+from ptystore.formats.virtual import Virtual
 from ptystore.model.choices import AxisOrder, MetadataMode, Role, Signal
 from ptystore.model.contract import COORDINATE_NAMES, DIFFRACTION_NAMES, standard_attrs
 from ptystore.model.dataset import Dataset, Field, Source, Storage
@@ -89,17 +89,16 @@ def metadata_from_text(text: str, options: ReadOptions) -> Metadata:
 
 
 def assemble(contents: Contents, options: ReadOptions, path: Path) -> Dataset:
-    """The dataset of what was found in the file or store at the absolute `path`.
+    """The dataset of the fields whose values lie in the file or store at the absolute `path`.
 
-    Raises `InputError` where the arrays contradict each other or the contract.
+    Hidden ones are among them, virtual ones are not: see `virtual.restored`. Raises
+    `InputError` where the arrays contradict each other or the contract.
     """
     axes = _frame_axes(contents, options)
     fields = {name: _field(name, axes[name], contents, options) for name in contents.arrays}
     own_roles = contents.notes is not None and all(
         contents.notes[name].frame_axis == axes[name] for name in contents.notes
     )
-    if contents.virtual is not None:
-        fields = restore(fields, contents.virtual)
     checks = [] if options.allow_nonfinite else [partial(_check_finite, fields)]
     source = Source(path, contents.digest if own_roles else None)
     return Dataset(fields, contents.metadata, source, tuple(checks))

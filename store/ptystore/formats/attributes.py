@@ -19,7 +19,14 @@ from ptystore.model.dataset import Dataset
 from ptystore.model.metadata import Metadata
 from ptystore.version import software
 
-__all__ = ["FORMAT_VERSION", "FieldEntry", "RootNote", "metadata_from_bytes", "metadata_to_text"]
+__all__ = [
+    "FORMAT_VERSION",
+    "FieldEntry",
+    "RootNote",
+    "metadata_from_bytes",
+    "metadata_to_text",
+    "stored_metadata",
+]
 
 FORMAT_VERSION = 1
 
@@ -98,6 +105,13 @@ class RootNote:
             raise IntegrityError(
                 f"its ptystore attribute is not what ptystore writes: {error}"
             ) from error
+
+
+def stored_metadata(attributes: Mapping[str, Any]) -> Metadata | None:
+    """The document among a root's attributes, None where there is none."""
+    if "metadata_text_base64" in attributes:
+        return metadata_from_bytes(attributes["metadata_text_base64"])
+    return Metadata(attributes["metadata"]) if "metadata" in attributes else None
 
 
 def _entry(name: str, one: Mapping[str, Any]) -> FieldEntry:

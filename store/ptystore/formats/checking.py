@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Collection, Iterable
 from pathlib import Path
 
@@ -20,7 +19,6 @@ __all__ = [
     "check_contents",
     "read_values",
     "recorded",
-    "stored_fields",
     "unlike_records",
     "unreadable",
 ]
@@ -33,7 +31,7 @@ def check_contents(
 
     With `fast` nothing more is read, or, with `tables`, what leads to the values.
     """
-    fields = stored_fields(contents, path)
+    fields = assemble(contents, ReadOptions(), path)
     if options.fast and tables:
         for field in fields.values():
             field.array.prepare(None)
@@ -54,11 +52,6 @@ def unreadable(kind: str, path: Path, error: PtystoreError) -> VerifyReport:
     return VerifyReport(
         path=path, kind=kind, digests={}, recorded=0, files=1, damages=(Damage.of(error),)
     )
-
-
-def stored_fields(contents: Contents, path: Path) -> Dataset:
-    """The fields whose values lie in the file, hidden ones included, virtual ones not."""
-    return assemble(dataclasses.replace(contents, virtual=None), ReadOptions(), path)
 
 
 def read_values(fields: Dataset, options: WorkOptions) -> tuple[dict[str, str], list[Damage]]:

@@ -13,7 +13,7 @@ from ptystore.model.lazy_array import Array
 __all__ = [
     "BLOSC",
     "BLOSC_RATIO",
-    "ChunkError",
+    "DamagedChunk",
     "checked",
     "crc32c",
     "decode",
@@ -39,7 +39,7 @@ _RESIDUE = 0x48674BC7
 blosc.use_threads = False
 
 
-class ChunkError(Exception):
+class DamagedChunk(Exception):
     """A chunk can't be decoded; the reader adds which field and frames it holds."""
 
 
@@ -60,9 +60,9 @@ def crc32c(data: bytes | memoryview) -> int:
 
 
 def checked(data: bytes) -> memoryview:
-    """The bytes without the CRC32C that follows them; `ChunkError` where it doesn't match."""
+    """The bytes without the CRC32C that follows them; `DamagedChunk` where it doesn't match."""
     if len(data) < _CHECKSUM or google_crc32c.value(data) != _RESIDUE:
-        raise ChunkError("the checksum does not match")
+        raise DamagedChunk("the checksum does not match")
     return memoryview(data)[:-_CHECKSUM]
 
 
@@ -72,8 +72,8 @@ def decode(data: memoryview, out: Array) -> None:
     The checksum must have been compared before: Blosc trusts its input.
     """
     if len(data) < _SIZES.size or _SIZES.unpack_from(data) != (out.nbytes, len(data)):
-        raise ChunkError("it is not a chunk of the announced size")
+        raise DamagedChunk("it is not a chunk of the announced size")
     try:
         blosc.decompress(data, out)
     except (RuntimeError, ValueError) as error:
-        raise ChunkError(f"it can't be decompressed ({error})") from error
+        raise DamagedChunk(f"it can't be decompressed ({error})") from None

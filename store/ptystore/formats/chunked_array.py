@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from ptystore.errors import IntegrityError
-from ptystore.formats.chunk_codec import ChunkError, decode
+from ptystore.formats.chunk_codec import DamagedChunk, decode
 from ptystore.model.layout import Layout
 from ptystore.model.lazy_array import Array, Indices, LazyBase, rows_back, rows_first
 from ptystore.pools.cores import usable_cores
@@ -188,8 +188,8 @@ class ChunkedArray(LazyBase):
     def _decode(self, chunk: int, data: memoryview, out: Array) -> None:
         try:
             decode(data, out)
-        except ChunkError as error:
-            raise self.damage(str(error), chunk, chunk + 1) from error
+        except DamagedChunk as error:
+            raise self.damage(str(error), chunk, chunk + 1) from None
 
     def damage(self, reason: str, first_chunk: int, last_chunk: int) -> DamagedRows:
         """The error for the chunks `first_chunk` up to, not including, `last_chunk`."""

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from ptystore.errors import InputError, located
 from ptystore.formats.assemble import ReadOptions, assemble
-from ptystore.formats.checking import stored_fields
 from ptystore.formats.table import format_of_source
+from ptystore.formats.virtual import restored
 from ptystore.model.dataset import Dataset
 
 __all__ = ["open_dataset", "read_stored"]
@@ -21,7 +21,8 @@ def open_dataset(path: Path, options: ReadOptions) -> Dataset:
     """
     with located(file=path):
         contents = format_of_source(path).read(path, options)
-        dataset = assemble(contents, options, path.absolute())
+        stored = assemble(contents, options, path.absolute())
+        dataset = restored(stored, contents.virtual)
         if options.max_bytes is not None and dataset.nbytes > options.max_bytes:
             raise InputError(f"declares {dataset.nbytes} bytes, allowed are {options.max_bytes}")
         return dataset
@@ -30,4 +31,4 @@ def open_dataset(path: Path, options: ReadOptions) -> Dataset:
 def read_stored(path: Path) -> Dataset:
     """The fields whose values lie in `path`, hidden ones included, virtual ones not."""
     with located(file=path):
-        return stored_fields(format_of_source(path).read(path, ReadOptions()), path)
+        return assemble(format_of_source(path).read(path, ReadOptions()), ReadOptions(), path)

@@ -19,7 +19,7 @@ from ptystore.errors import IntegrityError
 from ptystore.model.content_digest import dtype_name, recipe_digest
 from ptystore.model.dataset import Dataset, Field, Recipe, Storage
 
-__all__ = ["Virtual", "VirtualNote", "materialized", "restore", "separate"]
+__all__ = ["Virtual", "VirtualNote", "materialized", "restored", "separate"]
 
 
 @dataclass(frozen=True)
@@ -135,16 +135,18 @@ def _stored_name(name: str, source: Field, stored: dict[str, Field]) -> str:
     return chosen
 
 
-def restore(fields: Mapping[str, Field], virtual: Virtual) -> dict[str, Field]:
-    """The fields that show, virtual ones included, in their order.
+def restored(stored: Dataset, virtual: Virtual | None) -> Dataset:
+    """The scan as it shows: virtual fields added to the stored ones, hidden ones left out.
 
     Raises `IntegrityError` for recipes that this release can't compute, or that don't fit.
     """
-    found = dict(fields)
+    if virtual is None:
+        return stored
+    found = dict(stored.fields)
     for name, note in virtual.fields.items():
         try:
-            inputs = tuple(fields[source] for source in note.inputs)
-            array = build(note.compute, [one.array for one in inputs], note.parameters)
+            inputs = tuple(stored.fields[source] for source in note.inputs)
+            array = build(note.compute, [field.array for field in inputs], note.parameters)
             if array.shape != note.shape or array.dtype != note.dtype:
                 raise ValueError(f"gives {array.dtype} {array.shape}")
         except (KeyError, TypeError, ValueError) as error:
@@ -157,6 +159,7 @@ def restore(fields: Mapping[str, Field], virtual: Virtual) -> dict[str, Field]:
         storage = Storage(f"virtual: {note.compute}", 0)
         found[name] = Field(name, array, "per_frame", note.attrs, storage=storage, recipe=recipe)
     try:
-        return {name: found[name] for name in virtual.order if name not in virtual.hidden}
+        shown = {name: found[name] for name in virtual.order if name not in virtual.hidden}
     except KeyError as error:
         raise IntegrityError(f"there is no field {error}") from error
+    return dataclasses.replace(stored, fields=shown)

@@ -24,14 +24,14 @@ def check_writable(dataset: Dataset) -> None:
     seen: dict[str, str] = {}
     for name, field in dataset.fields.items():
         problem = check_name(name)
-        dtype = field.dtype
+        dtype = field.possible_dtypes[-1]
         if name.lower() == METADATA_MEMBER:
             problem = "is the name of the metadata document, not of an array"
         elif name.lower() in seen:
             problem = f"differs from {seen[name.lower()]} only in case"
         elif dtype.kind not in "biufcU" or dtype.itemsize > _LONGEST_ITEM.get(dtype.kind, 1 << 30):
             problem = f"has dtype {dtype}, which is not supported"
-        elif dtype.kind == "U" and field.nbytes > TEXT_LIMIT:
+        elif dtype.kind == "U" and field.largest_nbytes > TEXT_LIMIT:
             problem = f"is text of {field.nbytes} bytes, allowed are {TEXT_LIMIT}"
         elif field.ndim > _MAX_DIMENSIONS:
             problem = f"has {field.ndim} dimensions, allowed are {_MAX_DIMENSIONS}"

@@ -104,8 +104,8 @@ class DirectChunks(ChunkedArray):
                 data = self._source.read_array(begin, end - begin).data
             except InputMissingError:
                 raise
-            except InputError as error:
-                raise self.damage("the file is truncated", run[0][0], run[-1][0] + 1) from error
+            except InputError:
+                raise self.damage("the file is truncated", run[0][0], run[-1][0] + 1) from None
             for chunk, offset, length in run:
                 body = data[offset - begin : offset - begin + length]
                 if crc32c(body) != table.crcs[chunk]:

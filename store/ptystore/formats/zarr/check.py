@@ -6,7 +6,7 @@ import json
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ptystore.errors import InputError, IntegrityError
 from ptystore.formats.assemble import Contents, ReadOptions, assemble
@@ -14,10 +14,10 @@ from ptystore.formats.checking import (
     check_contents,
     read_values,
     recorded,
-    stored_fields,
     unlike_records,
 )
 from ptystore.formats.chunk_codec import BLOSC_RATIO
+from ptystore.formats.virtual import restored
 from ptystore.formats.zarr.manifest import (
     MANIFEST_NAME,
     ROOT_KEY,
@@ -82,26 +82,26 @@ def _check(path: Path, root: _Root, options: CheckOptions) -> VerifyReport:
         manifest = read_manifest(path)
     except IntegrityError as error:
         damages.append(Damage(MANIFEST_NAME, error.reason))
-    contents, of_root = _contents(path, root, manifest)
+    store, of_root = _stored(path, root, manifest)
     damages += of_root
     of_files = [] if manifest is None else _files(path, manifest, options)
     digests: dict[str, str] = {}
     known = 0
-    if contents is None:
+    if store is None:
         damages += [damage for damage in of_files if damage.member != ROOT_KEY]
     else:
-        fields = stored_fields(contents, path)
-        known = recorded(fields)
+        known = recorded(store.fields)
         found = _documents(path, root, {damage.member for damage in of_files})
         if not options.fast:
-            if fields.nbytes > BLOSC_RATIO * _bytes_of_files(path):
+            if store.fields.nbytes > BLOSC_RATIO * _bytes_of_files(path):
                 found.append(Damage(ROOT_KEY, "announces more values than the files can hold"))
             else:
-                digests, of_values = read_values(fields, options)
+                digests, of_values = read_values(store.fields, options)
                 found += of_values
-        found += _as_frames(fields, of_files, found)
+        found += _as_frames(store.fields, of_files, found)
         damages += found
-        damages += unlike_records(contents, fields, digests, {damage.member for damage in found})
+        others = {damage.member for damage in found}
+        damages += unlike_records(store.contents, store.fields, digests, others)
     return VerifyReport(
         path=path,
         kind="zarr",
@@ -112,10 +112,17 @@ def _check(path: Path, root: _Root, options: CheckOptions) -> VerifyReport:
     )
 
 
-def _contents(
+class _Stored(NamedTuple):
+    """What the root says that there is, and its fields."""
+
+    contents: Contents
+    fields: Dataset
+
+
+def _stored(
     path: Path, root: _Root, manifest: Manifest | None
-) -> tuple[Contents | None, list[Damage]]:
-    """What the root says that there is, None where it says nothing that can be.
+) -> tuple[_Stored | None, list[Damage]]:
+    """What is stored, None where the root says nothing that can be; and what is wrong with that.
 
     Raises `InputError` for a sound store of a format version that is not known.
     """
@@ -126,8 +133,9 @@ def _contents(
     for believed in (manifest, None) if manifest is not None else (None,):
         try:
             contents = parse_root(path, root.document, believed)
-            assemble(contents, ReadOptions(), path)
-            return contents, damages
+            fields = assemble(contents, ReadOptions(), path)
+            restored(fields, contents.virtual)
+            return _Stored(contents, fields), damages
         except (IntegrityError, InputError) as error:
             if sound and not isinstance(error, IntegrityError):
                 raise

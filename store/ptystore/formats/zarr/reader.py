@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import errno
 import json
-import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from ptystore.errors import InputError, IntegrityError
-from ptystore.formats.assemble import Contents, FieldNotes, RawArray, ReadOptions
-from ptystore.formats.attributes import FieldEntry, RootNote, metadata_from_bytes
-from ptystore.formats.chunk_codec import BLOSC_RATIO
-from ptystore.formats.text import TEXT_LIMIT
+from ptystore.formats.assemble import Contents, FieldNotes, ReadOptions
+from ptystore.formats.attributes import RootNote, stored_metadata
+from ptystore.formats.zarr.arrays import stored_arrays
 from ptystore.formats.zarr.manifest import (
     MANIFEST_NAME,
     ROOT_KEY,
@@ -25,11 +21,6 @@ from ptystore.formats.zarr.manifest import (
     difference,
     read_manifest,
 )
-from ptystore.formats.zarr.shards import ShardedArray, shard_count, shard_key
-from ptystore.model.dataset import Storage
-from ptystore.model.layout import Layout, plan_whole
-from ptystore.model.lazy_array import Array, CachedArray, LazyBase
-from ptystore.model.metadata import Metadata
 from ptystore.storage.system import READ_FLAGS
 
 __all__ = ["is_our_zarr", "is_ours", "parse_root", "read_root", "read_zarr"]
@@ -38,7 +29,6 @@ __all__ = ["is_our_zarr", "is_ours", "parse_root", "read_root", "read_zarr"]
 _ROOTS = ("zarr.json", ".zgroup", ".zarray")
 
 _ROOT_LIMIT = 64 << 20
-_CHUNK_LIMIT = (1 << 31) - 1  # what Blosc can hold
 
 
 def is_ours(root: Mapping[str, Any]) -> bool:
@@ -108,15 +98,11 @@ def parse_root(path: Path, root: Mapping[str, Any], manifest: Manifest | None) -
         note = RootNote.from_json(attributes["ptystore"])
         documents = root["consolidated_metadata"]["metadata"]
         notes = {
-            name: FieldNotes(one.frame_axis, documents[name].get("attributes", {}), one.digest)
-            for name, one in note.fields.items()
+            name: FieldNotes(entry.frame_axis, documents[name].get("attributes", {}), entry.digest)
+            for name, entry in note.fields.items()
         }
-        files = None if manifest is None else _value_files(manifest)
-        arrays = {
-            name: _raw_array(path, name, documents[name], one, files)
-            for name, one in note.fields.items()
-        }
-        return Contents(arrays, _metadata(attributes), notes, note.digest, note.virtual)
+        arrays = stored_arrays(path, note.fields, documents, manifest)
+        return Contents(arrays, stored_metadata(attributes), notes, note.digest, note.virtual)
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
         raise IntegrityError(
             f"is not what ptystore writes: {error}", file=path, member=ROOT_KEY
@@ -143,158 +129,3 @@ def read_root(path: Path) -> tuple[dict[str, Any], Entry]:
     if not isinstance(root, dict):
         raise IntegrityError("is not a JSON object", file=path, member=ROOT_KEY)
     return root, Entry.of([data])
-
-
-def _metadata(attributes: Mapping[str, Any]) -> Metadata | None:
-    if "metadata_text_base64" in attributes:
-        return metadata_from_bytes(attributes["metadata_text_base64"])
-    return Metadata(attributes["metadata"]) if "metadata" in attributes else None
-
-
-def _raw_array(
-    path: Path,
-    name: str,
-    document: Mapping[str, Any],
-    entry: FieldEntry,
-    files: Mapping[str, Mapping[str, Entry]] | None,
-) -> RawArray:
-    shape = _sizes(document["shape"], least=0)
-    axis = entry.frame_axis or 0
-    if shape and not 0 <= axis < len(shape):
-        raise ValueError(f"{name}: no axis {axis}")
-    dtype = entry.dtype
-    if document["data_type"] == "string":
-        if dtype.kind != "U":
-            raise ValueError(f"{name}: text has dtype {dtype}")
-        layout = plan_whole(shape, max(4, dtype.itemsize), axis)
-        if math.prod(shape) * max(4, dtype.itemsize) > TEXT_LIMIT:
-            raise ValueError(f"{name}: more text than can be")
-        own = _own_files(name, layout, files)
-        text = TextArray(path, name, shape, dtype, axis, own)
-        storage = Storage("zstd", _stored_bytes(own))
-        return RawArray(shape, dtype, lambda _: CachedArray(text), storage)
-    if document["data_type"] != dtype.name or dtype.kind not in "biufc":
-        raise ValueError(f"{name}: two dtypes, {document['data_type']} and {dtype}")
-    layout = _layout(document, shape, axis, dtype)
-    own = _own_files(name, layout, files)
-    stored = _stored_bytes(own)
-    # What no compressor could have made so small is a lie that would only fill the memory.
-    if stored is not None and layout.rows * layout.row_bytes > BLOSC_RATIO * stored:
-        raise ValueError(f"{name}: {stored} bytes can't hold an array of {shape}")
-    array = ShardedArray(path, name, layout, dtype)
-    storage = Storage("blosc-lz4", stored, layout.chunk_shape, layout.shard_shape)
-    return RawArray(shape, dtype, lambda _: array, storage)
-
-
-def _value_files(manifest: Manifest) -> dict[str, dict[str, Entry]]:
-    """The files that hold values, by field and name in the field's folder."""
-    files: dict[str, dict[str, Entry]] = {}
-    for key, entry in manifest.items():
-        name, _, file = key.partition("/")
-        if file and file != ROOT_KEY:
-            files.setdefault(name, {})[file] = entry
-    return files
-
-
-def _own_files(
-    name: str, layout: Layout, files: Mapping[str, Mapping[str, Entry]] | None
-) -> Mapping[str, Entry] | None:
-    """The files of one field, which must be just those that an array of this layout has."""
-    if files is None:
-        return None
-    own = files.get(name, {})
-    count = shard_count(layout)
-    # The number first: the layout may announce more shards than anybody could list.
-    if len(own) != count or any(
-        shard_key(layout, start) not in own for start, _ in layout.shards()
-    ):
-        raise ValueError(f"{name}: the manifest lists {len(own)} files of values, it has {count}")
-    return own
-
-
-def _stored_bytes(files: Mapping[str, Entry] | None) -> int | None:
-    return None if files is None else sum(entry.length for entry in files.values())
-
-
-def _sizes(values: Any, least: int) -> tuple[int, ...]:
-    if not isinstance(values, list) or len(values) > 32:
-        raise ValueError("a shape is no list of sizes")
-    for value in values:
-        if type(value) is not int or not least <= value < 1 << 60:
-            raise ValueError(f"{value!r} is no size")
-    return tuple(values)
-
-
-def _layout(
-    document: Mapping[str, Any], shape: tuple[int, ...], axis: int, dtype: np.dtype[Any]
-) -> Layout:
-    """The cuts that the array's document describes, which must be of ptystore's own kind."""
-    shard_shape = _sizes(document["chunk_grid"]["configuration"]["chunk_shape"], least=1)
-    codecs = document["codecs"]
-    chunk_shape = shard_shape
-    if codecs[0]["name"] == "sharding_indexed":
-        configuration = codecs[0]["configuration"]
-        chunk_shape = _sizes(configuration["chunk_shape"], least=1)
-        codecs = configuration["codecs"]
-    if [codec["name"] for codec in codecs] != ["bytes", "blosc", "crc32c"]:
-        raise ValueError("other codecs than bytes, blosc, crc32c")
-    whole = tuple(max(1, n) for d, n in enumerate(shape) if d != axis)
-    for cut in (chunk_shape, shard_shape):
-        if len(cut) != len(shape) or tuple(n for d, n in enumerate(cut) if d != axis) != whole:
-            raise ValueError("chunks that do not hold whole frames")
-    chunk, shard = (chunk_shape[axis], shard_shape[axis]) if shape else (1, 1)
-    row_bytes = math.prod(n for d, n in enumerate(shape) if d != axis) * dtype.itemsize
-    if shard % chunk or chunk * row_bytes > _CHUNK_LIMIT or shard // chunk > 1 << 24:
-        raise ValueError("impossible chunk sizes")
-    return Layout(shape, axis, row_bytes, chunk, shard, shard)
-
-
-class TextArray(LazyBase):
-    """An array of text, read whole through zarr-python after its one chunk was checked."""
-
-    def __init__(
-        self,
-        store: Path,
-        name: str,
-        shape: tuple[int, ...],
-        dtype: np.dtype[Any],
-        axis: int,
-        files: Mapping[str, Entry] | None,
-    ) -> None:
-        self._store = store
-        self._name = name
-        self.shape = shape
-        self.dtype = dtype
-        self.axis = axis
-        self._key = shard_key(plan_whole(shape, max(4, dtype.itemsize), axis), 0)
-        self._files = files
-
-    def read(self, start: int, stop: int) -> Array:
-        if 0 in self.shape:
-            return np.empty(self.shape, self.dtype)
-        # Its chunk has a checksum too, but zarr-python takes a missing one for empty texts.
-        file = self._store / self._name / self._key
-        if self._files is None:
-            problem = None if file.is_file() else "is missing"
-        else:
-            problem = difference(file, self._files[self._key])
-        if problem:
-            raise IntegrityError(
-                f"its text is missing or damaged: the file {self._key} {problem}",
-                file=self._store,
-                member=self._name,
-            )
-        # Only here is zarr-python needed to open a store of our own.
-        from ptystore.formats.zarr.library import read_text_array
-
-        try:
-            values = read_text_array(self._store / self._name, self.dtype)
-        except Exception as error:  # whatever zarr-python makes of documents that were edited
-            raise IntegrityError(
-                f"its text can't be read: {error}", file=self._store, member=self._name
-            ) from error
-        if values.shape != self.shape:
-            raise IntegrityError(
-                f"its text has the shape {values.shape}", file=self._store, member=self._name
-            )
-        return values

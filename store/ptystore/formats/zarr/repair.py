@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ptystore.errors import DestinationError, InputError, IntegrityError
-from ptystore.formats.checking import stored_fields
+from ptystore.formats.assemble import ReadOptions, assemble
 from ptystore.formats.chunk_codec import encode, with_checksum
 from ptystore.formats.chunked_array import chunks_of
 from ptystore.formats.value_check import DAMAGE, check_values
@@ -173,7 +173,7 @@ class _Repair:
     ) -> None:
         self._path = path
         self._documents = root["consolidated_metadata"]["metadata"]
-        self._fields = stored_fields(parse_root(path, root, None), path)
+        self._fields = assemble(parse_root(path, root, None), ReadOptions(), path)
         self._manifest = manifest
         self._source = source
         self._put = put
@@ -255,7 +255,7 @@ class _Repair:
 
     def _stored_now(self) -> Dataset:
         root, _ = read_root(self._path)
-        return stored_fields(parse_root(self._path, root, self._entries), self._path)
+        return assemble(parse_root(self._path, root, self._entries), ReadOptions(), self._path)
 
 
 def _values(field: Field, options: CheckOptions) -> tuple[str | None, list[Damage]]:

@@ -17,8 +17,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ptystore.errors import StorageError
-from ptystore.formats.chunk_codec import ChunkError, checked, encode, with_checksum
-from ptystore.formats.chunked_array import ChunkedArray, Span, chunks_of, neighbours
+from ptystore.formats.chunk_codec import DamagedChunk, checked, encode, with_checksum
+from ptystore.formats.chunked_array import ChunkedArray, DamagedRows, Span, chunks_of, neighbours
 from ptystore.formats.zarr.shard_index import IndexCache
 from ptystore.model.layout import Layout
 from ptystore.model.lazy_array import Array
@@ -115,11 +115,17 @@ class ShardedArray(ChunkedArray):
             finally:
                 os.close(shard.fd)
 
+    def damage(self, reason: str, first_chunk: int, last_chunk: int) -> DamagedRows:
+        """As any chunked array's, the shard's file named."""
+        key = shard_key(self._layout, first_chunk * self._layout.chunk_rows)
+        named = reason if key in reason else f"{key}: {reason}"
+        return super().damage(named, first_chunk, last_chunk)
+
     def _checked(self, chunk: int, data: bytes) -> memoryview:
         try:
             return checked(data)
-        except ChunkError as error:
-            raise self.damage(str(error), chunk, chunk + 1) from error
+        except DamagedChunk as error:
+            raise self.damage(str(error), chunk, chunk + 1) from None
 
     def _by_shard(self, chunks: Sequence[int]) -> Iterator[tuple[int, Sequence[int]]]:
         """Ascending chunk numbers grouped by shard: (first row of the shard, its chunks)."""
@@ -162,11 +168,11 @@ class ShardedArray(ChunkedArray):
         try:
             data = pread(fd, length, size - length) if length <= size else b""
             if len(data) < length:
-                raise ChunkError("it is too short")
+                raise DamagedChunk("it is too short")
             return np.frombuffer(checked(data), "<u8").reshape(count, 2)
-        except ChunkError as error:
+        except DamagedChunk as error:
             reason = f"the shard's index is damaged: {error}"
-            raise self.damage(reason, base, base + count) from error
+            raise self.damage(reason, base, base + count) from None
 
     def _spans(self, shard: _Shard, first: int, chunks: Sequence[int]) -> list[Span]:
         base = first // self._layout.chunk_rows
@@ -186,9 +192,8 @@ class ShardedArray(ChunkedArray):
         try:
             data = pread(shard.fd, length, offset)
         except OSError as error:
-            raise StorageError(
-                f"read failed: {error.strerror}", file=self._store, member=self._name
-            ) from error
+            told = self.damage(f"read failed: {error.strerror}", run[0][0], run[-1][0] + 1)
+            raise StorageError(told.reason, file=self._store, member=self._name) from None
         if len(data) < length:
             raise self.damage("the shard is truncated", run[0][0], run[-1][0] + 1)
         return data

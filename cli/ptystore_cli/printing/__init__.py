@@ -1,0 +1,1 @@
+"""What the verbs print on success: for people, or as one JSON object."""
