@@ -33,7 +33,7 @@ test-full: $(VENV)/.installed-test  ## every test, the slow ones at their full s
 
 faults: $(VENV)/.installed-test  ## the fault tests at their full numbers, which it prints as a table
 	PTYSTORE_FAULTS_FULL=1 $(BIN)/python -m pytest -q -m "" -n $(TEST_JOBS) $(PYTEST_ARGS) \
-	  tests/faults tests/formats/test_npz_mutations.py tests/formats/test_npz_metadata.py
+	  tests/faults tests/formats/npz/test_npz_mutations.py tests/formats/npz/test_pickled_text.py
 
 test-oldest: build/oldest.txt  ## the tests with the lowest versions that pyproject.toml allows
 	@$(MAKE) test VENV=.venv-oldest CONSTRAINTS=build/oldest.txt

@@ -49,12 +49,12 @@ def test_every_damaged_range_of_every_field_is_told(store: Path) -> None:
         scans.flip(places[chunk])
     scans.flip(chunk_places(store, "xcoords")[0])
     assert set(ptystore.verify(store).damages) == {
-        Damage("diff3d", "the checksum does not match", 4, 7),
-        Damage("diff3d", "the checksum does not match", 14, 15),
-        Damage("diff3d", "the checksum does not match", 2200, 2201),
-        Damage("xcoords", "the checksum does not match", 0, 2047),
+        Damage("diff3d", "the checksum does not match (file c.0.0.0)", 4, 7),
+        Damage("diff3d", "the checksum does not match (file c.0.0.0)", 14, 15),
+        Damage("diff3d", "the checksum does not match (file c.1.0.0)", 2200, 2201),
+        Damage("xcoords", "the checksum does not match (file c.0)", 0, 2047),
     }
-    line = "diff3d: frames 4 to 7: the checksum does not match"
+    line = "diff3d: frames 4 to 7: the checksum does not match (file c.0.0.0)"
     assert ptystore.verify(store).damage[0] == line
     assert ptystore.verify(store, fast=True).ok
 
@@ -111,7 +111,7 @@ def test_values_are_checked_without_a_manifest(store: Path) -> None:
     scans.flip(chunk_places(store, "diff3d")[1100])
     assert ptystore.verify(store).damage == (
         "ptystore-manifest.json: the manifest is missing",
-        "diff3d: frames 2200 to 2201: the checksum does not match",
+        "diff3d: frames 2200 to 2201: the checksum does not match (file c.1.0.0)",
     )
 
 

@@ -54,8 +54,8 @@ class RootNote:
     def of(cls, stored: Dataset, virtual: Virtual | None, digests: Mapping[str, str]) -> RootNote:
         """The note of what was stored, and of what was not; `digests` by field."""
         fields = {
-            one.name: FieldEntry(one.frame_axis, one.dtype, digests[one.name])
-            for one in stored.values()
+            field.name: FieldEntry(field.frame_axis, field.dtype, digests[field.name])
+            for field in stored.values()
         }
         shown = dict(digests)
         if virtual is not None:
@@ -67,12 +67,12 @@ class RootNote:
         """The attribute's value."""
         fields = {
             name: {
-                "role": "global" if one.frame_axis is None else "per_frame",
-                "frame_axis": one.frame_axis,
-                "dtype": dtype_name(one.dtype),
-                "digest": one.digest,
+                "role": "global" if entry.frame_axis is None else "per_frame",
+                "frame_axis": entry.frame_axis,
+                "dtype": dtype_name(entry.dtype),
+                "digest": entry.digest,
             }
-            for name, one in self.fields.items()
+            for name, entry in self.fields.items()
         }
         return {
             "format": FORMAT_VERSION,
@@ -97,7 +97,7 @@ class RootNote:
                 )
             if type(note["format"]) is not int or note["format"] != FORMAT_VERSION:
                 raise ValueError(f"format version {note['format']!r}")
-            fields = {name: _entry(name, one) for name, one in note["fields"].items()}
+            fields = {name: _entry(name, entry) for name, entry in note["fields"].items()}
             return cls(fields, _digest(note["digest"]), Virtual.from_json(note))
         except InputError:
             raise
@@ -114,20 +114,20 @@ def stored_metadata(attributes: Mapping[str, Any]) -> Metadata | None:
     return Metadata(attributes["metadata"]) if "metadata" in attributes else None
 
 
-def _entry(name: str, one: Mapping[str, Any]) -> FieldEntry:
-    axis = one["frame_axis"]
+def _entry(name: str, entry: Mapping[str, Any]) -> FieldEntry:
+    axis = entry["frame_axis"]
     problem = check_name(name)
     if problem:
         raise ValueError(f"{name!r} {problem}")
     if not (axis is None or (type(axis) is int and 0 <= axis < 32)):
         raise ValueError(f"{name}: frame axis {axis!r}")
-    dtype = np.dtype(one["dtype"])
+    dtype = np.dtype(entry["dtype"])
     if dtype.kind not in "biufcU" or dtype.itemsize > 1 << 30:
-        raise ValueError(f"{name}: dtype {one['dtype']!r}")
-    return FieldEntry(axis, dtype.newbyteorder("="), _digest(one["digest"]))
+        raise ValueError(f"{name}: dtype {entry['dtype']!r}")
+    return FieldEntry(axis, dtype.newbyteorder("="), _digest(entry["digest"]))
 
 
-def _digest(value: Any) -> str:
+def _digest(value: object) -> str:
     if not isinstance(value, str) or not _DIGEST.fullmatch(value):
         raise ValueError("a digest is not 64 hexadecimal digits")
     return value

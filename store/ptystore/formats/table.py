@@ -76,7 +76,7 @@ class Format(Protocol):
 
 
 #: In the order in which they are asked what a path is.
-FORMATS: list[Format] = [Zarr(), Hdf5(), Npz()]
+FORMATS: list[Format] = [Npz(), Zarr(), Hdf5()]
 
 
 def suffixes() -> list[str]:

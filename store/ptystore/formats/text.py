@@ -28,7 +28,7 @@ def utf8_from_text(values: Array) -> list[bytes]:
     Raises `InputError` for lone surrogates, which no UTF-8 text can hold.
     """
     try:
-        return [str(one).encode("utf-8") for one in values.reshape(-1)]
+        return [str(element).encode("utf-8") for element in values.reshape(-1)]
     except UnicodeEncodeError:
         raise InputError(
             "holds text with a lone surrogate, which UTF-8 can't represent",
@@ -39,7 +39,7 @@ def utf8_from_text(values: Array) -> list[bytes]:
 def text_from_utf8(texts: list[bytes], dtype: np.dtype[np.str_], shape: tuple[int, ...]) -> Array:
     """The array that `utf8_from_text` came from; raises `InputError` for invalid UTF-8."""
     try:
-        decoded = [one.decode("utf-8") for one in texts]
+        decoded = [text.decode("utf-8") for text in texts]
     except UnicodeDecodeError:
         raise InputError("holds text that is not UTF-8") from None
     return np.array(decoded, dtype=dtype).reshape(shape)

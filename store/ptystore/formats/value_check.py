@@ -101,20 +101,20 @@ def _damage(field: Field, error: IntegrityError | DamagedInputError) -> Damage:
 def merged(damages: Iterable[Damage]) -> list[Damage]:
     """The same damages in their order, neighbouring ranges of one reason made one."""
     kept: list[Damage] = []
-    for one in damages:
+    for damage in damages:
         last = kept[-1] if kept else None
-        if one in kept[-1:]:
+        if damage in kept[-1:]:
             continue
         if (
             last is not None
             and last.last_frame is not None
-            and one.first_frame is not None
-            and one.last_frame is not None
-            and (last.member, last.reason) == (one.member, one.reason)
-            and one.first_frame <= last.last_frame + 1
+            and damage.first_frame is not None
+            and damage.last_frame is not None
+            and (last.member, last.reason) == (damage.member, damage.reason)
+            and damage.first_frame <= last.last_frame + 1
         ):
-            end = max(last.last_frame, one.last_frame)
+            end = max(last.last_frame, damage.last_frame)
             kept[-1] = dataclasses.replace(last, last_frame=end)
             continue
-        kept.append(one)
+        kept.append(damage)
     return kept

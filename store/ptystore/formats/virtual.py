@@ -74,15 +74,15 @@ class Virtual:
         """A digest for each virtual field: of its recipe and of what it is computed from."""
         return {
             name: recipe_digest(
-                name, one.compute, one.parameters, [stored[source] for source in one.inputs]
+                name, note.compute, note.parameters, [stored[source] for source in note.inputs]
             )
-            for name, one in self.fields.items()
+            for name, note in self.fields.items()
         }
 
     def to_json(self) -> dict[str, Any]:
         """What the root's note says of them."""
         return {
-            "virtual": {name: one.to_json() for name, one in self.fields.items()},
+            "virtual": {name: note.to_json() for name, note in self.fields.items()},
             "hidden": sorted(self.hidden),
             "order": list(self.order),
         }
@@ -92,29 +92,36 @@ class Virtual:
         """Parse the root's note; None where it speaks of no virtual fields."""
         if "virtual" not in note:
             return None
-        fields = {name: VirtualNote.from_json(one) for name, one in note["virtual"].items()}
+        fields = {name: VirtualNote.from_json(entry) for name, entry in note["virtual"].items()}
         return cls(fields, frozenset(note["hidden"]), tuple(note["order"]))
 
 
 def materialized(dataset: Dataset) -> Dataset:
     """The same scan, whose virtual fields are to be written out as values."""
-    fields = {name: dataclasses.replace(one, recipe=None) for name, one in dataset.fields.items()}
+    fields = {
+        name: dataclasses.replace(field, recipe=None) for name, field in dataset.fields.items()
+    }
     return dataclasses.replace(dataset, fields=fields)
 
 
 def separate(dataset: Dataset) -> tuple[Dataset, Virtual | None]:
     """What is to be stored, hidden inputs included, and what is to be noted."""
-    stored = {name: one for name, one in dataset.fields.items() if one.recipe is None}
+    stored = {name: field for name, field in dataset.fields.items() if field.recipe is None}
     if len(stored) == len(dataset):
         return dataset, None
     shown = set(stored)
     notes = {}
-    for name, one in dataset.fields.items():
-        if one.recipe is None:
+    for name, field in dataset.fields.items():
+        if field.recipe is None:
             continue
-        inputs = tuple(_stored_name(name, source, stored) for source in one.recipe.inputs)
+        inputs = tuple(_stored_name(name, source, stored) for source in field.recipe.inputs)
         notes[name] = VirtualNote(
-            one.dtype, one.shape, one.attrs, one.recipe.compute, inputs, one.recipe.parameters
+            field.dtype,
+            field.shape,
+            field.attrs,
+            field.recipe.compute,
+            inputs,
+            field.recipe.parameters,
         )
     virtual = Virtual(notes, frozenset(set(stored) - shown), tuple(dataset.fields))
     return dataclasses.replace(dataset, fields=stored), virtual

@@ -75,11 +75,11 @@ class Batches(Iterator[Batch]):
 
     def __init__(self, arrays: Mapping[str, LazyArray], shard: int, options: BatchOptions) -> None:
         self._options = options
-        self._arrays = {name: kept_if_small(one) for name, one in arrays.items()}
+        self._arrays = {name: kept_if_small(array) for name, array in arrays.items()}
         _require_random_access(self._arrays, options.shuffle)
         first = next(iter(arrays.values()))
         count = first.shape[first.axis]
-        frame_bytes = sum(_bytes_of(one) for one in arrays.values()) // max(1, count)
+        frame_bytes = sum(_bytes_of(array) for array in arrays.values()) // max(1, count)
         self._order = EpochOrder(
             count=count,
             shuffle=options.shuffle,
@@ -167,7 +167,7 @@ def _run(
     windowed = order.shuffle == "blocks"
     ahead = min(1, prefetch) if windowed else prefetch
     # What can only be read forwards is read by one thread, in order.
-    in_order = windowed or any(one.sequential for one in arrays.values())
+    in_order = windowed or any(array.sequential for array in arrays.values())
     loads = _loads(arrays, order, numbers, windowed)
     for loaded in _read_ahead(loads, ahead, 1 if in_order else ahead):
         yield from loaded.batches()
@@ -188,15 +188,15 @@ def _loads(
         begins = [(number - piece * a_piece) * order.batch_size for number in own]
         # Copies, for they are given away.
         wanted = [frames[at : at + order.batch_size].copy() for at in begins]
-        groups = [wanted] if windowed else [[one] for one in wanted]
+        groups = [wanted] if windowed else [[batch] for batch in wanted]
         yield from (partial(_load, arrays, group) for group in groups)
 
 
 def _load(arrays: Mapping[str, LazyArray], wanted: list[Indices]) -> _Loaded:
     """Reads the frames of some batches: forwards, or a single batch in its own order."""
     frames = wanted[0] if len(wanted) == 1 else np.sort(np.concatenate(wanted))
-    values = {name: one.take(frames) for name, one in arrays.items()}
-    axes = {name: one.axis for name, one in arrays.items()}
+    values = {name: array.take(frames) for name, array in arrays.items()}
+    axes = {name: array.axis for name, array in arrays.items()}
     return _Loaded(wanted, frames, values, axes)
 
 
@@ -215,9 +215,9 @@ class _Loaded:
             return
         # Gathered when it is asked for, in the caller's thread, while the next window is
         # read: the batch is still in the processor's cache when it is used.
-        for one in self.wanted:
-            places = np.searchsorted(self.frames, one)
-            yield {INDEX: one} | {
+        for batch in self.wanted:
+            places = np.searchsorted(self.frames, batch)
+            yield {INDEX: batch} | {
                 name: np.take(values, places, axis=self.axes[name])
                 for name, values in self.values.items()
             }
@@ -262,7 +262,7 @@ def _bytes_of(array: LazyArray) -> int:
 
 
 def _require_random_access(arrays: Mapping[str, LazyArray], shuffle: Shuffle) -> None:
-    forward = [name for name, one in arrays.items() if one.sequential]
+    forward = [name for name, array in arrays.items() if array.sequential]
     if forward and shuffle != "none":
         raise ParameterError(
             "can only be read forwards, not shuffled",

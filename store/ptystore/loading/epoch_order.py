@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 from numpy.random import Philox, SeedSequence
+from numpy.typing import NDArray
 
 from ptystore.model.choices import Shuffle
 from ptystore.model.lazy_array import Indices
@@ -111,7 +111,7 @@ def permuted(positions: Indices, count: int, seeds: SeedSequence) -> Indices:
     return here.astype(np.int64)
 
 
-def _mixed(words: Any) -> Any:
+def _mixed(words: NDArray[np.uint64]) -> NDArray[np.uint64]:
     """The finalizer of SplitMix64 (Steele, Lea and Flood 2014): every bit depends on all."""
     words = (words ^ (words >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     words = (words ^ (words >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)

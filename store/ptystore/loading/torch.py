@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from ptystore.errors import InputError, ParameterError
-from ptystore.loading.batches import INDEX, kept_if_small
+from ptystore.loading.batches import INDEX, Batches, kept_if_small
 from ptystore.model.choices import Shuffle
 from ptystore.model.dataset import Dataset
 from ptystore.model.lazy_array import Array, rows_first
@@ -51,7 +51,7 @@ class FrameDataset(torch_data.Dataset):  # type: ignore[misc]
         self._axes = {name: dataset[name].array.axis for name in self._fields}
         chosen = [dataset[name] for name in self._fields]
         self._chosen = Dataset(
-            {one.name: one.with_array(kept_if_small(one.array)) for one in chosen}
+            {field.name: field.with_array(kept_if_small(field.array)) for field in chosen}
         )
 
     def __len__(self) -> int:
@@ -138,7 +138,7 @@ class BatchDataset(torch_data.IterableDataset):  # type: ignore[misc]
         for batch in batches:
             yield {name: _tensor(name, values) for name, values in batch.items()}
 
-    def _batches(self) -> Any:
+    def _batches(self) -> Batches:
         rank, world_size = self._ranks or _distributed()
         return self._dataset.batches(
             **self._options, epoch=int(self._epoch), rank=rank, world_size=world_size
@@ -155,9 +155,9 @@ def _distributed() -> tuple[int, int]:
 
 def _numeric_fields(dataset: Dataset, fields: Iterable[str] | None) -> tuple[str, ...]:
     usable = [
-        one.name
-        for one in dataset.values()
-        if one.role == "per_frame" and one.dtype.kind in "biufc" and one.name != INDEX
+        field.name
+        for field in dataset.values()
+        if field.role == "per_frame" and field.dtype.kind in "biufc" and field.name != INDEX
     ]
     names = tuple(usable) if fields is None else tuple(fields)
     for name in names:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -75,7 +75,7 @@ class Field:
     name: str
     array: LazyArray
     role: Role
-    attrs: Mapping[str, Any] = field(default_factory=dict)
+    attrs: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     digest: str | None = None
     storage: Storage | None = None
     recipe: Recipe | None = None
@@ -133,7 +133,7 @@ class Field:
         """
         return read_indexed(self.array, key)
 
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+    def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> Array:
         if copy is False:
             raise ValueError("a Field has no array in memory to share; copy=False is impossible")
         values = self.values()
@@ -217,9 +217,9 @@ class Dataset(Mapping[str, Field]):
     @property
     def frame_count(self) -> int | None:
         """The number of frames or scan positions, None where no field is per frame."""
-        for one in self.values():
-            if one.frame_axis is not None:
-                return one.shape[one.frame_axis]
+        for field in self.values():
+            if field.frame_axis is not None:
+                return field.shape[field.frame_axis]
         return None
 
     @property
@@ -249,7 +249,7 @@ class Dataset(Mapping[str, Field]):
         they end with the call. Raises `IndexError` as numpy does.
         """
         wanted = np.asarray(indices, None if np.size(indices) else np.int64)
-        fields = [one for one in self.values() if one.role == "per_frame"]
+        fields = [field for field in self.values() if field.role == "per_frame"]
         if not fields:
             return {}
         with ThreadPool(min(8, len(fields)), "ptystore-take") as pool:
@@ -305,7 +305,7 @@ class Dataset(Mapping[str, Field]):
         """
         from ptystore.loading.batches import INDEX, Batches, BatchOptions
 
-        per_frame = {one.name: one for one in self.values() if one.role == "per_frame"}
+        per_frame = {field.name: field for field in self.values() if field.role == "per_frame"}
         names = tuple(per_frame) if fields is None else tuple(fields)
         for name in names:
             if name not in per_frame:
@@ -333,8 +333,8 @@ class Dataset(Mapping[str, Field]):
             buffer_bytes=buffer_bytes,
         )
         chosen = [per_frame[name] for name in names]
-        widest = max(chosen, key=lambda one: one.nbytes)
-        arrays = {one.name: one.array for one in chosen}
+        widest = max(chosen, key=lambda field: field.nbytes)
+        arrays = {field.name: field.array for field in chosen}
         return Batches(arrays, widest.shard_shape[widest.array.axis], options)
 
     def to_xarray(self, *, chunked: bool = True) -> xarray.Dataset:
@@ -390,7 +390,7 @@ class Dataset(Mapping[str, Field]):
         # What follows in the same pass no longer has the source's own content as its input.
         source = dataclasses.replace(self.source, digest=None) if self.source else None
         return Dataset(
-            {one.name: one for one in fields},
+            {field.name: field for field in fields},
             metadata,
             source,
             (*self.checks, *checks),

@@ -41,7 +41,7 @@ def read_indexed(array: LazyArray, key: Any) -> Any:
     return block[tuple(entries)]
 
 
-def _one_entry_an_axis(key: Any, shape: tuple[int, ...]) -> list[Any]:
+def _one_entry_an_axis(key: object, shape: tuple[int, ...]) -> list[Any]:
     """The key as a list that names every axis: `...` spelled out, masks turned to indices."""
     entries = [_plain(entry) for entry in (key if isinstance(key, tuple) else (key,))]
     used = sum(_axes_named(entry) for entry in entries)
@@ -69,7 +69,7 @@ def _one_entry_an_axis(key: Any, shape: tuple[int, ...]) -> list[Any]:
     return spelled
 
 
-def _plain(entry: Any) -> Any:
+def _plain(entry: object) -> Any:
     if entry is None or entry is Ellipsis or isinstance(entry, slice):
         return entry
     values = np.asarray(entry)
@@ -82,7 +82,7 @@ def _plain(entry: Any) -> Any:
     return values if values.dtype == bool or values.ndim else int(values)
 
 
-def _axes_named(entry: Any) -> int:
+def _axes_named(entry: object) -> int:
     if entry is None or entry is Ellipsis:
         return 0
     return entry.ndim if isinstance(entry, np.ndarray) and entry.dtype == bool else 1

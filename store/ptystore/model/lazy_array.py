@@ -209,10 +209,10 @@ class ComputedArray(LazyBase):
         self._inputs = tuple(inputs)
         self.shape = shape
         self.dtype = np.dtype(dtype)
-        self.sequential = any(one.sequential for one in self._inputs)
+        self.sequential = any(source.sequential for source in self._inputs)
 
     def begin(self, start: int, stop: int) -> Callable[[], Array]:
-        begun = [one.begin(start, stop) for one in self._inputs]
+        begun = [source.begin(start, stop) for source in self._inputs]
         return partial(self._finish, np.arange(start, stop), begun)
 
     def _finish(self, frames: Indices, begun: Sequence[Callable[[], Array]]) -> Array:
@@ -222,11 +222,11 @@ class ComputedArray(LazyBase):
         return self.begin(start, stop)()
 
     def take(self, indices: Indices) -> Array:
-        return self._function(indices, *(one.take(indices) for one in self._inputs))
+        return self._function(indices, *(source.take(indices) for source in self._inputs))
 
     def prepare(self, scratch: Path | None) -> None:
-        for one in self._inputs:
-            one.prepare(scratch)
+        for source in self._inputs:
+            source.prepare(scratch)
         own = getattr(self._function, "prepare", None)
         if own is not None:
             own(scratch)

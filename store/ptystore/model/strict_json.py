@@ -11,7 +11,7 @@ import math
 import os
 import re
 from collections.abc import Mapping
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeGuard
 
 import numpy as np
 
@@ -83,7 +83,7 @@ def parse(text: str) -> dict[str, Any]:
     return document
 
 
-def normalise(value: Any, path: JsonPath = ()) -> Any:
+def normalise(value: object, path: JsonPath = ()) -> Any:
     """A deep copy of `value` in plain JSON types.
 
     NumPy scalars and arrays, tuples and paths become numbers, lists and text.
@@ -150,12 +150,12 @@ def refused(path: JsonPath, what: str, advice: str | None = None) -> InputError:
     return InputError(f"{_show_path(path)}: {what}", member=_MEMBER, advice=advice)
 
 
-def is_number(value: object) -> bool:
+def is_number(value: object) -> TypeGuard[float]:
     """Whether a JSON value is a number; true and false are none."""
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def values_agree(one: Any, other: Any) -> bool:
+def values_agree(one: object, other: object) -> bool:
     """Equal JSON values, numbers within 1e-9 relative."""
     if is_number(one) and is_number(other):
         try:
@@ -169,7 +169,7 @@ def values_agree(one: Any, other: Any) -> bool:
     return type(one) is type(other) and bool(one == other)
 
 
-def show_value(value: Any) -> str:
+def show_value(value: object) -> str:
     """A value in a message: JSON, short, a large or small float as 1e9."""
     if isinstance(value, float):
         mantissa, exponent = f"{value:.12e}".split("e")

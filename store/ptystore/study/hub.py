@@ -62,7 +62,7 @@ class Hub:
         try:
             self._lock(folder)
             # A run that ended before its plan was whole left an empty folder for it.
-            found = {one.name for one in self.root.iterdir()} - {_ARCHIVE, "plan"}
+            found = {path.name for path in self.root.iterdir()} - {_ARCHIVE, "plan"}
             if found and not (self.root / PLAN).is_file():
                 raise DestinationError(
                     "is a folder with other things in it, but no study's hub",
@@ -102,7 +102,7 @@ class Hub:
                 advice="--overwrite-hub moves it to the archive; or name a new folder",
             )
         # The plan goes last: until then this is a hub, and a run that was interrupted can go on.
-        names = {one.name for one in self.root.iterdir()} - {_ARCHIVE}
+        names = {path.name for path in self.root.iterdir()} - {_ARCHIVE}
         folder = self._new_archive()
         for name in sorted(names, key=lambda name: (name == "plan", name)):
             self.archive(name, folder)
@@ -139,7 +139,7 @@ class Hub:
     def _new_archive(self) -> str:
         stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
         names = (stamp if k == 1 else f"{stamp}-{k}" for k in count(1))
-        name = next(one for one in names if not os.path.lexists(self.root / _ARCHIVE / one))
+        name = next(name for name in names if not os.path.lexists(self.root / _ARCHIVE / name))
         return f"{_ARCHIVE}/{name}"
 
     def write_json(self, relative: str, document: Mapping[str, Any]) -> None:
@@ -173,7 +173,7 @@ class Hub:
         with os_errors_told(path):
             if path.is_file():
                 return path.stat().st_size
-            return sum(one.stat().st_size for one in path.rglob("*") if one.is_file())
+            return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
 
 
 class StepLog:

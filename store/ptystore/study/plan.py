@@ -74,7 +74,7 @@ class StudyPlan:
         """The plan as JSON values."""
         document = asdict(self)
         document["views"] = {name: VIEW_OVERLAP[name] for name in self.views}
-        plain = {name: list(one) for name, one in document.items() if isinstance(one, tuple)}
+        plain = {name: list(value) for name, value in document.items() if isinstance(value, tuple)}
         return {**document, **plain}
 
     def phase_c(self, dose: float) -> list[Step]:
@@ -170,7 +170,7 @@ def make_plan(
     that can't be simulated from. Whatever the transforms refuse is refused now.
     """
     for what, given, known in (
-        ("dose", [number(one) for one in doses], None),
+        ("dose", [number(dose) for dose in doses], None),
         ("view", list(views), tuple(VIEW_OVERLAP)),
         ("split", list(splits), SPLITS),
     ):

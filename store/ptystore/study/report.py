@@ -19,7 +19,7 @@ __all__ = ["earlier_seconds", "mean_photons", "summary", "todo"]
 def earlier_seconds(manifest: Mapping[str, Any]) -> dict[str, float]:
     """How long each product took to make, by an earlier run's manifest; {} where it is odd."""
     try:
-        return {str(one["path"]): float(one["seconds"]) for one in manifest["products"]}
+        return {str(product["path"]): float(product["seconds"]) for product in manifest["products"]}
     except (KeyError, TypeError, ValueError):
         return {}
 
@@ -63,12 +63,12 @@ def summary(
 
 
 def _parameters(plan: StudyPlan, base: str) -> str:
-    size = "×".join(str(one) for one in plan.patch_size)
+    size = "×".join(str(pixels) for pixels in plan.patch_size)
     return _table(
         ["parameter", "value"],
         [
             ["base", f"`{base}`, digest `{plan.base_digest}`"],
-            ["doses", ", ".join(number(one) for one in plan.doses) + " photons a frame"],
+            ["doses", ", ".join(number(dose) for dose in plan.doses) + " photons a frame"],
             ["views", ", ".join(plan.views)],
             ["splits", f"{', '.join(plan.splits)}, along {plan.axis} at {plan.fraction:g}"],
             ["patches", f"{size} pixels"],
@@ -81,15 +81,15 @@ def _parameters(plan: StudyPlan, base: str) -> str:
 def _products(products: Sequence[Product]) -> str:
     rows = [
         [
-            f"`{one.path}`",
-            "–" if one.frames is None else str(one.frames),
-            str(one.bytes_on_disk),
-            f"{one.seconds:.2f}",
-            f"`{one.digest}`",
+            f"`{product.path}`",
+            "–" if product.frames is None else str(product.frames),
+            str(product.bytes_on_disk),
+            f"{product.seconds:.2f}",
+            f"`{product.digest}`",
         ]
-        for one in products
+        for product in products
     ]
-    seconds = sum(one.seconds for one in products)
+    seconds = sum(product.seconds for product in products)
     note = f"\n\nTogether {seconds:.2f} s, to make them; the logs in `cli/` tell step by step."
     return _table(["product", "frames", "bytes", "seconds", "digest"], rows) + note
 
@@ -98,16 +98,16 @@ def _overlap(metrics: Sequence[Mapping[str, Any]]) -> str:
     rows: list[list[str]] = []
     notes: list[str] = []
     for document in metrics:
-        for part, one in document["splits"].items():
+        for part, split in document["splits"].items():
             where = [number(document["dose"]), document["view"], part]
-            row = [*where, str(one["metrics"]["frames"]), f"{one['spacing']:g}"]
-            rows.append(row + _figures(one["metrics"], one["diameter_from"]))
+            row = [*where, str(split["metrics"]["frames"]), f"{split['spacing']:g}"]
+            rows.append(row + _figures(split["metrics"], split["diameter_from"]))
             title = f"Dose {where[0]}, {where[1]} {where[2]}: "
-            notes += _reasons(title, one["metrics"])
-            if one["wide"] is not None:
-                wide = f"{WIDE_DIAMETER:g} · {one['frame_width']}"
-                rows.append(row + _figures(one["wide"], wide))
-                notes.append(title + _too_small(one))
+            notes += _reasons(title, split["metrics"])
+            if split["wide"] is not None:
+                wide = f"{WIDE_DIAMETER:g} · {split['frame_width']}"
+                rows.append(row + _figures(split["wide"], wide))
+                notes.append(title + _too_small(split))
     head = ["dose", "view", "split", "frames", "spacing", "D", "D from"]
     text = _table([*head, "metric 1", "metric 2", "metric 3"], rows)
     text += (
@@ -132,14 +132,14 @@ def _reasons(title: str, metrics: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _too_small(one: Mapping[str, Any]) -> str:
+def _too_small(split: Mapping[str, Any]) -> str:
     """Why a discs' diameter below the spacing says little, and whether the wide one does."""
     text = (
-        f"D is smaller than the spacing of {one['spacing']:g}, so metrics 1 and 2 are 0 by "
+        f"D is smaller than the spacing of {split['spacing']:g}, so metrics 1 and 2 are 0 by "
         f"construction; metric 3, of centres of mass, need not be. The figures with "
         f"D = {WIDE_DIAMETER:g} · N are given as well"
     )
-    if one["wide"]["diameter"] <= one["spacing"]:
+    if split["wide"]["diameter"] <= split["spacing"]:
         text += ", but that D is no larger than the spacing either"
     return text + "."
 
@@ -148,7 +148,7 @@ def _history(history: Sequence[Mapping[str, Any]]) -> str:
     lines = []
     for k, record in enumerate(history, start=1):
         given = ", ".join(f"{name} {value}" for name, value in record["parameters"].items())
-        inputs = ", ".join(f"{one['file']} ({one['digest']})" for one in record["inputs"])
+        inputs = ", ".join(f"{source['file']} ({source['digest']})" for source in record["inputs"])
         what = f"{k}. `{record['tool']}` {record['operation']}, {record['timestamp']}"
         lines.append(f"{what}\n   - parameters: {given}\n   - inputs: {inputs}")
     return "\n".join(lines)

@@ -171,7 +171,7 @@ class _Run:
     def _make(self, step: Step, log: Log) -> None:
         """One product: the one that is there if it verifies, else a new one."""
         path = self._path(step.product)
-        outputs = [str(self._path(one)) for one in step.outputs or (step.product,)]
+        outputs = [str(self._path(output)) for output in step.outputs or (step.product,)]
         command = ["ptystore", step.verb, str(self._path(step.parent)), *outputs, *step.options]
         with self._step(step.name, command, log):
             began = time.monotonic()
@@ -233,10 +233,10 @@ class _Run:
             command = ["ptystore", "validate", str(path), "--k-neighbors", str(neighbors)]
             with self._step(f"validate {part}", command, log):
                 problems = find_problems(api.open(path), k_neighbors=neighbors)
-                for one in problems:
-                    log(f"validate {part}: {one}")
+                for problem in problems:
+                    log(f"validate {part}: {problem}")
                 # Windows that reach outside the object hold zeros there: a warning, no fault.
-                faults = [one for one in problems if one.kind != "position"]
+                faults = [problem for problem in problems if problem.kind != "position"]
                 if faults:
                     others = f", and {len(faults) - 1} more" if len(faults) > 1 else ""
                     raise PtystoreError(f"is no valid scan: {faults[0]}{others}", file=path)
@@ -293,7 +293,10 @@ class _Run:
     def _report(self, log: Log) -> None:
         with self._step("summary", ["ptystore", "study", str(self._hub.root)], log):
             views = [(dose, view) for dose in self._plan.doses for view in self._plan.views]
-            metrics = [self._hub.read_json(f"{view_folder(*one)}/metrics.json") for one in views]
+            metrics = [
+                self._hub.read_json(f"{view_folder(dose, view)}/metrics.json")
+                for dose, view in views
+            ]
             photons = {
                 dose: mean_photons(self._open(self._plan.phase_c(dose)[0].product))
                 for dose in self._plan.doses
@@ -335,7 +338,7 @@ class _Run:
                 "software": software(),
                 "updated": _now(),
                 "base": {"path": self._base.name, "digest": self._base_digest},
-                "products": [one.to_dict() for one in self.products.values()],
+                "products": [product.to_dict() for product in self.products.values()],
             },
         )
 
@@ -368,7 +371,7 @@ def _lineage(dataset: Dataset) -> list[Any]:
 
 
 def _forms(dataset: Dataset) -> dict[str, Any]:
-    return {one.name: (one.shape, one.dtype, one.role) for one in dataset.values()}
+    return {field.name: (field.shape, field.dtype, field.role) for field in dataset.values()}
 
 
 def _blocker(step: str, command: str, error: Exception) -> str:

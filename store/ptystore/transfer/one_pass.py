@@ -362,5 +362,5 @@ def _begun(task: ShardTask[Encoded], ahead: Budget) -> _ForwardTask[Encoded]:
         ahead.wait_for((stop - task.start) * task.layout.row_bytes)
         begun.append(task.field.array.begin(start, stop))
     ahead.hold(task.nbytes)
-    own = {one.name: getattr(task, one.name) for one in fields(task)}
+    own = {attribute.name: getattr(task, attribute.name) for attribute in fields(task)}
     return _ForwardTask(**own, begun=begun, ahead=ahead, released=[])

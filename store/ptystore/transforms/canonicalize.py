@@ -57,10 +57,10 @@ def canonicalize(
     flipped = [name for axis, on in (("x", flipx), ("y", flipy)) if on for name in _FLIPPED[axis]]
     tally = SaturatedFrames()
     fields = [
-        _canonical_frames(one, signal, tally, virtual, dataset.file)
-        if one.name in DIFFRACTION_NAMES
-        else _canonical(one, one.name in flipped, keep_dtypes, dataset.file)
-        for one in dataset.values()
+        _canonical_frames(field, signal, tally, virtual, dataset.file)
+        if field.name in DIFFRACTION_NAMES
+        else _canonical(field, field.name in flipped, keep_dtypes, dataset.file)
+        for field in dataset.values()
     ]
     return dataset.transformed(
         fields,
@@ -71,7 +71,7 @@ def canonicalize(
             "flipy": flipy,
             "keep_dtypes": keep_dtypes,
         },
-        checks=_position_checks({one.name: one for one in fields}),
+        checks=_position_checks({field.name: field for field in fields}),
         remarks=(tally.lines,),
     )
 

@@ -21,8 +21,8 @@ def ingest(dataset: Dataset) -> Dataset:
         "ingest",
         {
             "frames": dataset.frame_count,
-            "per_frame": [one.name for one in dataset.values() if one.role == "per_frame"],
-            "global": [one.name for one in dataset.values() if one.role == "global"],
+            "per_frame": [field.name for field in dataset.values() if field.role == "per_frame"],
+            "global": [field.name for field in dataset.values() if field.role == "global"],
         },
     )
     # Nothing was changed, so the digest found while writing is that of the input.

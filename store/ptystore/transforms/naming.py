@@ -24,10 +24,10 @@ def with_diffraction_key(dataset: Dataset, key: DiffractionKey) -> Dataset:
     names = DIFFRACTION_NAMES if key == "both" else (key,)
     frames = dataset.frames
     fields = {}
-    for one in dataset.values():
-        if one.name not in DIFFRACTION_NAMES:
-            fields[one.name] = one
-        elif one.name == frames.name:
+    for field in dataset.values():
+        if field.name not in DIFFRACTION_NAMES:
+            fields[field.name] = field
+        elif field.name == frames.name:
             for name in names:
                 digest = frames.digest if name == frames.name else None
                 fields[name] = dataclasses.replace(frames, name=name, digest=digest)

@@ -53,7 +53,7 @@ def extract_patches(
     frames = xcoords.shape[0]
     how = {"window": list(window), "interpolation": interpolation}
     inputs = (obj, xcoords, ycoords)
-    array = patches([one.array for one in inputs], how)
+    array = patches([source.array for source in inputs], how)
     recipe = Recipe("patches", inputs, how) if virtual else None
     fields = dict(dataset.fields)
     fields["Y"] = Field("Y", array, "per_frame", standard_attrs("Y"), recipe=recipe)

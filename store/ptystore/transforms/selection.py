@@ -11,6 +11,6 @@ __all__ = ["select_frames"]
 def select_frames(dataset: Dataset, frames: Indices) -> list[Field]:
     """All fields of the scan at the frames `frames` (int64), by stored role and not by shape."""
     return [
-        one.with_array(SelectedArray(one.array, frames)) if one.role == "per_frame" else one
-        for one in dataset.values()
+        field.with_array(SelectedArray(field.array, frames)) if field.role == "per_frame" else field
+        for field in dataset.values()
     ]

@@ -85,9 +85,9 @@ def simulate(
     object_shape = (obj.shape[0], obj.shape[1])
     source: dict[str, Any] = {"positions": "file"}
     if frames is None:
-        kept = [one for one in dataset.values() if one.name not in DIFFRACTION_NAMES]
+        kept = [field for field in dataset.values() if field.name not in DIFFRACTION_NAMES]
     else:
-        kept = [one for one in dataset.values() if one.role == "global"]
+        kept = [field for field in dataset.values() if field.role == "global"]
         if raster:
             x, y = jittered_raster(
                 frames, object_shape, max(window), step=step, jitter=jitter, seed=seed
@@ -100,10 +100,10 @@ def simulate(
             memory_field(name, values, "per_frame", attrs=standard_attrs(name))
             for name, values in zip(POSITION_NAMES, (x, y), strict=True)
         ]
-    fields = {one.name: one for one in kept}
+    fields = {field.name: field for field in kept}
     positions = _positions(Dataset(fields, None, dataset.source))
     diffraction = _diffraction(obj, probe, positions, dose, noise, seed, signal)
-    left_out = [one.name for one in dataset.values() if one.name not in fields]
+    left_out = [field.name for field in dataset.values() if field.name not in fields]
     result = dataset.transformed(
         [diffraction, *kept],
         "simulate",
@@ -143,12 +143,12 @@ def _check_arguments(
 
 def _positions(dataset: Dataset) -> tuple[Field, Field]:
     x, y = (dataset.require(name, "simulating") for name in POSITION_NAMES)
-    for one in (x, y):
-        if one.ndim != 1 or not len(one):
+    for field in (x, y):
+        if field.ndim != 1 or not len(field):
             raise InputError(
-                f"has shape {one.shape}; there must be one position for each frame, and frames",
+                f"has shape {field.shape}; there must be one position for each frame, and frames",
                 file=dataset.file,
-                member=one.name,
+                member=field.name,
             )
     return x, y
 
@@ -170,7 +170,7 @@ def _diffraction(
     window = (probe.shape[-2], probe.shape[-1])
     windows = PatchWindows(CachedArray(obj.array), window, "bilinear")
     model = FarField(windows, CachedArray(probe.array))
-    x, y = (CachedArray(one.array) for one in positions)
+    x, y = (CachedArray(field.array) for field in positions)
     first_pass = None if dose is None else DosePass(model, x, y, dose, signal == "counts")
     frames = SimulatedFrames(model, first_pass, seed if noise else None, signal)
     shape = (len(positions[0]), *window)
@@ -263,7 +263,7 @@ class DosePass:
             return self._found
 
     def _over_all_frames(self) -> tuple[float, float]:
-        x, y = (one.values() for one in self._positions)
+        x, y = (field.values() for field in self._positions)
         energy = np.empty(len(x))
         brightest = 0.0
         rows = max(1, _PASS_BYTES // (16 * self._model.frame_pixels))

@@ -36,14 +36,14 @@ def select_view(
     Raises `ParameterError` for values out of range or not exactly one choice, `InputError`
     where positions are missing or not finite, or where no frame is left.
     """
-    if sum(one is not None for one in (overlap, name, fraction)) != 1:
+    if sum(choice is not None for choice in (overlap, name, fraction)) != 1:
         raise ParameterError("a view is asked for by one of: a name, an overlap, a fraction")
     if name is not None:
         if name not in VIEW_OVERLAP:
             raise ParameterError(f"a view is called {' or '.join(VIEW_OVERLAP)}, not {name!r}")
         overlap = VIEW_OVERLAP[name]
     parameters: dict[str, Any] = {"view": name, "overlap": overlap}
-    x, y = (dataset.require(one, "selecting a view") for one in POSITION_NAMES)
+    x, y = (dataset.require(coordinate, "selecting a view") for coordinate in POSITION_NAMES)
     if overlap is not None:
         width = _frame_width(dataset)
         spacing = view_spacing(overlap, width)

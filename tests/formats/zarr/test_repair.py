@@ -218,7 +218,7 @@ def test_on_the_command_line(made: Path, store: Path, capfd: pytest.CaptureFixtu
     words = ("repair", store, "--from", made / "scan.npz")
     assert wait(in_child(lambda: command(*words))) == 0
     said = capfd.readouterr().out
-    assert "was damaged: xcoords: frames 0 to 2047: the checksum does not match" in said
+    assert "was damaged: xcoords: frames 0 to 2047: the checksum does not match (file c.0)" in said
     assert "wrote xcoords/c.0" in said
     assert wait(in_child(lambda: command("verify", store, "--fast"))) == 0
     (store / "notes.txt").write_text("mine")

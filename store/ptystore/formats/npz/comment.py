@@ -13,7 +13,6 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from ptystore.errors import IntegrityError
 from ptystore.formats.assemble import FieldNotes
@@ -38,8 +37,8 @@ class Notes:
 def write_comment(notes: Notes) -> bytes:
     """The comment, or an empty one where it would exceed what a zip archive can hold."""
     fields = {
-        name: [one.frame_axis, one.digest, dict(one.attrs)]
-        for name, one in (notes.fields or {}).items()
+        name: [field.frame_axis, field.digest, dict(field.attrs)]
+        for name, field in (notes.fields or {}).items()
     }
     text = json.dumps({"fields": fields, "digest": notes.digest}, separators=(",", ":"))
     body = text.encode("ascii")
@@ -52,7 +51,7 @@ def read_comment(comment: bytes, shapes: Mapping[str, tuple[int, ...]], *, file:
 
     Raises `IntegrityError` where it is ours and damaged.
     """
-    if not comment.startswith(_MARKER) and not any(one in comment for one in _SIGNS):
+    if not comment.startswith(_MARKER) and not any(sign in comment for sign in _SIGNS):
         return Notes()
     head, _, body = comment[len(_MARKER) :].partition(b" ")
     if not comment.startswith(_MARKER) or head != f"{zlib.crc32(body):08x}".encode():
@@ -70,19 +69,21 @@ def read_comment(comment: bytes, shapes: Mapping[str, tuple[int, ...]], *, file:
     if fields.keys() != shapes.keys():
         # Somebody added or removed arrays and kept the comment.
         return Notes()
-    for name, one in fields.items():
-        if one.frame_axis is not None and not 0 <= one.frame_axis < len(shapes[name]):
+    for name, notes in fields.items():
+        if notes.frame_axis is not None and not 0 <= notes.frame_axis < len(shapes[name]):
             return Notes()
     return Notes(fields, digest)
 
 
-def _field_notes(frame_axis: Any, digest: Any, attrs: Any) -> FieldNotes:
+def _field_notes(frame_axis: object, digest: object, attrs: object) -> FieldNotes:
     if not (frame_axis is None or type(frame_axis) is int) or type(attrs) is not dict:
         raise ValueError("wrong types")
     return FieldNotes(frame_axis, attrs, _digest(digest))
 
 
-def _digest(value: Any) -> str | None:
-    if value is not None and not _DIGEST.fullmatch(value):
+def _digest(value: object) -> str | None:
+    if value is None:
+        return None
+    if not isinstance(value, str) or not _DIGEST.fullmatch(value):
         raise ValueError("no digest")
-    return value  # type: ignore[no-any-return]
+    return value

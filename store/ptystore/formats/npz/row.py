@@ -28,7 +28,11 @@ class Npz:
     plan_columns: tuple[str, ...] = ()
 
     def recognises(self, path: Path, head: bytes) -> bool:
-        return head.startswith(b"PK") or (path.suffix == ".npz" and not path.is_dir())
+        if head.startswith(b"PK"):
+            return True
+        # One that is cut short or empty is told by its suffix; another format's file is not.
+        known = head.startswith(b"\x89HDF")
+        return path.suffix == ".npz" and not known and not path.is_dir()
 
     def read(self, path: Path, options: ReadOptions) -> Contents:
         from ptystore.formats.npz.reader import read_npz

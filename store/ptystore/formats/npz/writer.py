@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Protocol
 
 import numpy as np
 from isal import isal_zlib
@@ -75,9 +75,18 @@ def _default_level(field: Field | None) -> int:
     return 2 if field is not None and field.dtype.kind in "fc" else 3
 
 
-def _deflater(level: int) -> Any:
+class _Deflater(Protocol):
+    """A compressor of zlib's or isal's."""
+
+    def compress(self, data: bytes | memoryview, /) -> bytes: ...
+
+    def flush(self, mode: int, /) -> bytes: ...
+
+
+def _deflater(level: int) -> _Deflater:
     library = isal_zlib if level <= _FAST_LEVELS else zlib
-    return library.compressobj(level, library.DEFLATED, -15)
+    deflater: _Deflater = library.compressobj(level, library.DEFLATED, -15)
+    return deflater
 
 
 class _Packer:
@@ -182,8 +191,8 @@ class NpzSink:
             self._append(packer.piece(last=True))
             self._close_member()
         notes = {
-            one.name: FieldNotes(one.frame_axis, one.attrs, note.fields[one.name].digest)
-            for one in self._dataset.values()
+            field.name: FieldNotes(field.frame_axis, field.attrs, note.fields[field.name].digest)
+            for field in self._dataset.values()
         }
         try:
             self._write_directory(write_comment(Notes(notes, note.digest)))
@@ -210,7 +219,7 @@ class NpzSink:
         entry = self._entries[-1]
         entry.crc = isal_zlib.crc32_combine(entry.crc, piece.crc, piece.size)
         entry.size += piece.size
-        entry.stored_size += sum(len(one) for one in piece.data)
+        entry.stored_size += sum(len(part) for part in piece.data)
         self._write(piece.data)
 
     def _close_member(self) -> None:
@@ -226,8 +235,8 @@ class NpzSink:
 
     def _write(self, data: list[bytes | memoryview]) -> None:
         try:
-            for one in data:
-                self._file.write(one)
+            for part in data:
+                self._file.write(part)
         except OSError as error:
             raise storage_error(error, self._path) from error
 

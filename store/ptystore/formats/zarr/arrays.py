@@ -108,7 +108,7 @@ def _stored_bytes(files: Mapping[str, Entry] | None) -> int | None:
     return None if files is None else sum(entry.length for entry in files.values())
 
 
-def _sizes(values: Any, least: int) -> tuple[int, ...]:
+def _sizes(values: object, least: int) -> tuple[int, ...]:
     if not isinstance(values, list) or len(values) > 32:
         raise ValueError("a shape is no list of sizes")
     for value in values:

@@ -166,7 +166,7 @@ def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _entries(document: Any) -> dict[str, Entry]:
+def _entries(document: object) -> dict[str, Entry]:
     if not isinstance(document, dict) or "format" not in document:
         raise ValueError("no format number")
     if type(document["format"]) is not int or document["format"] != _FORMAT:
@@ -259,17 +259,17 @@ def _files(folder: Path) -> Iterator[tuple[str, str | None]]:
         prefix = pending.pop()
         try:
             with os.scandir(folder / prefix) as found:
-                listing = sorted(found, key=lambda one: one.name)
+                listing = sorted(found, key=lambda entry: entry.name)
         except OSError as error:
             yield prefix.rstrip("/") or ".", f"cannot be read: {error.strerror}"
             continue
-        for one in listing:
-            key = prefix + one.name
-            if one.is_symlink():
+        for entry in listing:
+            key = prefix + entry.name
+            if entry.is_symlink():
                 yield key, "is a link"
-            elif one.is_dir():
+            elif entry.is_dir():
                 pending.append(key + "/")
-            elif not one.is_file():
+            elif not entry.is_file():
                 yield key, "is not a regular file"
             elif key != MANIFEST_NAME:
                 yield key, None

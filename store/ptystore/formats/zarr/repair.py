@@ -137,7 +137,7 @@ class _Source:
 
     def _prove(self, wanted: Field, found: Field) -> Field:
         alike = ("shape", "dtype", "frame_axis")
-        if any(getattr(found, one) != getattr(wanted, one) for one in alike):
+        if any(getattr(found, attribute) != getattr(wanted, attribute) for attribute in alike):
             raise self._other(wanted)
         if found.name == wanted.name and found.digest not in (None, wanted.digest):
             raise self._other(wanted)
@@ -185,7 +185,7 @@ class _Repair:
         """Repair what was found; the keys of the files that were written."""
         for field in self._fields.values():
             self._document(field.name, damages)
-            own = [one for one in damages if one.member == field.name]
+            own = [damage for damage in damages if damage.member == field.name]
             if isinstance(field.array, ShardedArray):
                 self._shards(field, field.array, own)
             elif field.nbytes:
@@ -199,7 +199,7 @@ class _Repair:
 
     def _document(self, name: str, damages: tuple[Damage, ...]) -> None:
         key = f"{name}/{ROOT_KEY}"
-        if self._manifest is not None and key not in {one.member for one in damages}:
+        if self._manifest is not None and key not in {damage.member for damage in damages}:
             self._keep(key)
             return
         self._write(key, [document_bytes(self._documents[name])])
@@ -207,7 +207,7 @@ class _Repair:
     def _shards(self, field: Field, array: ShardedArray, damages: list[Damage]) -> None:
         for start, stop in array.layout.shards():
             key = f"{field.name}/{shard_key(array.layout, start)}"
-            if not any(one.touches(start, stop - 1) for one in damages):
+            if not any(damage.touches(start, stop - 1) for damage in damages):
                 self._keep(key)
                 continue
             source = self._source.field(field)

@@ -118,7 +118,7 @@ class ShardedArray(ChunkedArray):
     def damage(self, reason: str, first_chunk: int, last_chunk: int) -> DamagedRows:
         """As any chunked array's, the shard's file named."""
         key = shard_key(self._layout, first_chunk * self._layout.chunk_rows)
-        named = reason if key in reason else f"{key}: {reason}"
+        named = reason if key in reason else f"{reason} (file {key})"
         return super().damage(named, first_chunk, last_chunk)
 
     def _checked(self, chunk: int, data: bytes) -> memoryview:
