@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as st_numpy
 
 from ptystore.model.indexing import read_indexed
-from ptystore.model.lazy_array import Array, Indices, LazyBase
+from ptystore.model.lazy_array import Array, Indices, LazyBase, MemoryArray
 
 SHAPES = st_numpy.array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=6)
 
@@ -177,3 +177,16 @@ def test_keys_that_numpy_refuses_are_refused_alike(key: Any) -> None:
         ARRAY[key]
     with pytest.raises(IndexError):
         read_indexed(Rows(ARRAY, 0), key)
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_an_ellipsis_of_no_axes_still_parts_the_indices(axis: int) -> None:
+    array = np.arange(24).reshape(2, 3, 4)
+    first, second, third = np.array([[0, 1]]), np.array([[1, 2]]), np.array([[0, 3]])
+    for key in (
+        (None, first, second, Ellipsis, third),
+        (first, Ellipsis, None, second, third),
+        (Ellipsis, 0, second, third),
+        (0, 1, 2, Ellipsis),
+    ):
+        np.testing.assert_array_equal(read_indexed(MemoryArray(array, axis), key), array[key])

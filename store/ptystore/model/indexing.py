@@ -51,7 +51,9 @@ def _one_entry_an_axis(key: object, shape: tuple[int, ...]) -> list[Any]:
     if len(gaps) > 1:
         raise IndexError("an index can have only one ellipsis")
     at = gaps[0] if gaps else len(entries)
-    entries[at : at + 1] = [slice(None)] * (len(shape) - used)
+    # One that stands for no axis stays: to numpy it still parts the indices beside it.
+    kept: list[Any] = [Ellipsis] if gaps and used == len(shape) else []
+    entries[at : at + 1] = kept or [slice(None)] * (len(shape) - used)
 
     spelled: list[Any] = []
     axis = 0
@@ -89,8 +91,8 @@ def _axes_named(entry: object) -> int:
 
 
 def _position_of_axis(entries: list[Any], axis: int) -> int:
-    """Where in `entries` the entry for `axis` is: each names one axis, but for `None`."""
-    places = [at for at, entry in enumerate(entries) if entry is not None]
+    """Where in `entries` the entry for `axis` is: each names one axis, but for `None` and `...`."""
+    places = [at for at, entry in enumerate(entries) if entry is not None and entry is not Ellipsis]
     return places[axis]
 
 
