@@ -32,11 +32,12 @@ class Library:
 real, ctypes.CDLL = ctypes.CDLL, Library
 for name in ("sched_getaffinity", "preadv"):
     delattr(os, name)
+os.process_cpu_count = os.cpu_count  # what Python 3.13 has where there is no affinity
 """
 
 # Less than Windows has. What other packages can't be imported without goes after them.
 BARE = """
-import asyncio, ctypes, os, shutil, signal, subprocess, sys, tempfile
+import asyncio, ctypes, importlib, os, shutil, signal, subprocess, sys, tempfile
 
 def nameless(name, *args, **options):
     if name is None:
@@ -45,12 +46,14 @@ def nameless(name, *args, **options):
 
 real, ctypes.CDLL = ctypes.CDLL, nameless
 usage = shutil.disk_usage(".")
-shutil.disk_usage = lambda path: usage  # Windows has its own
 for name in ("CLOEXEC", "NONBLOCK", "NOFOLLOW", "DIRECTORY"):
     delattr(os, "O_" + name)
 for name in ("sched_getaffinity", "preadv", "pread", "statvfs", "ST_RDONLY"):
     delattr(os, name)
+os.process_cpu_count = os.cpu_count  # what Python 3.13 has where there is no affinity
 os.supports_dir_fd.clear()
+importlib.reload(shutil)  # which looks at its import whether folders can be held open
+shutil.disk_usage = lambda path: usage  # Windows has its own
 del signal.SIGHUP
 sys.modules["fcntl"] = None
 """
