@@ -1,7 +1,11 @@
 # Two commands on a fresh machine with Python 3.11 or newer: `make demo` and `make test`.
 PYTHON      ?= python3
 VENV        ?= .venv
-CONSTRAINTS ?= constraints.txt
+# Set by test-oldest: versions to install in place of the locked ones.
+CONSTRAINTS ?=
+# The interpreters that `make lock` resolves for: the lowest and the highest that are supported.
+LOCK_PYTHONS ?= python3.11 python3.13
+LOCK_ARGS   ?=
 # Workers of a test run: one a core is quickest on small machines. 0 runs in one process.
 TEST_JOBS   ?= 2
 PYTEST_ARGS ?=
@@ -14,10 +18,22 @@ PYTHON_VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_
 BIN := $(VENV)/bin
 # Stamps in the virtual environment: made anew when another Python, or other versions, are asked for.
 MADE := $(VENV)/.made-$(PYTHON_VERSION)
-INSTALL := $(BIN)/python -m pip --quiet --quiet --disable-pip-version-check \
-	install --constraint $(CONSTRAINTS) --editable
+PIP_INSTALL := $(BIN)/python -m pip --quiet --quiet --disable-pip-version-check install
+LOCKS := $(addprefix requirements/,$(addsuffix .txt,run test dev))
 
-.PHONY: demo test test-full test-oldest faults bench bench-quick bench-layout lint types check clean
+# $(1): the lock files whose packages are wanted. What they hold is compared with their hashes; then
+# the project itself, which has none, is built with the setuptools that is among them. Without
+# the locks, $(2) names the extra that is wanted.
+ifeq ($(strip $(CONSTRAINTS)),)
+install = $(PIP_INSTALL) --require-hashes --only-binary :all: \
+	  $(patsubst %,--requirement requirements/%.txt,$(1)) \
+	  && $(PIP_INSTALL) --no-deps --no-build-isolation --editable .
+else
+install = $(PIP_INSTALL) --constraint $(CONSTRAINTS) --editable '.$(2)'
+endif
+
+.PHONY: demo test test-full test-oldest faults bench bench-quick bench-layout lint types deps check \
+	lock clean
 .NOTPARALLEL:
 
 demo: $(VENV)/.installed  ## the whole path, from a raw legacy file to a clean one, on made-up data
@@ -33,7 +49,8 @@ test-full: $(VENV)/.installed-test  ## every test, the slow ones at their full s
 
 faults: $(VENV)/.installed-test  ## the fault tests at their full numbers, which it prints as a table
 	PTYSTORE_FAULTS_FULL=1 $(BIN)/python -m pytest -q -m "" -n $(TEST_JOBS) $(PYTEST_ARGS) \
-	  tests/faults tests/formats/npz/test_npz_mutations.py tests/formats/npz/test_pickled_text.py
+	  tests/faults tests/formats/npz/test_npz_mutations.py tests/formats/npz/test_pickled_text.py \
+	  tests/formats/hdf5/test_attributes.py
 
 test-oldest: build/oldest.txt  ## the tests with the lowest versions that pyproject.toml allows
 	@$(MAKE) test VENV=.venv-oldest CONSTRAINTS=build/oldest.txt
@@ -54,12 +71,18 @@ lint: $(VENV)/.installed-dev
 types: $(VENV)/.installed-dev
 	$(BIN)/mypy
 
-check: lint types test  ## all that must hold; the import rules are among the tests
+deps: $(VENV)/.installed-dev  ## whether what is installed goes together
+	@$(BIN)/python -m pip --disable-pip-version-check check
+
+check: lint types deps test  ## all that must hold; the import rules are among the tests
+
+lock:  ## renews the hashes in requirements/, and with LOCK_ARGS=--upgrade the versions
+	$(firstword $(LOCK_PYTHONS)) requirements/lock.py $(LOCK_ARGS) $(LOCK_PYTHONS)
 
 clean:
 	rm -rf .venv .venv-* build dist store/ptystore.egg-info .mypy_cache .pytest_cache .ruff_cache
 
-$(MADE): pyproject.toml $(CONSTRAINTS)
+$(MADE): pyproject.toml $(or $(CONSTRAINTS),$(LOCKS))
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
 	  echo "ptystore needs Python 3.11 or newer, and '$(PYTHON)' is $(or $(PYTHON_VERSION),not there);" \
 	       "name another: make $(MAKECMDGOALS) PYTHON=python3.12" >&2; exit 1; }
@@ -69,17 +92,17 @@ $(MADE): pyproject.toml $(CONSTRAINTS)
 
 $(VENV)/.installed: $(MADE)
 	@echo "installing ptystore"
-	@$(INSTALL) .
+	@$(call install,run)
 	@touch $@
 
 $(VENV)/.installed-test: $(MADE)
 	@echo "installing ptystore and what its tests need"
-	@$(INSTALL) '.[test]'
+	@$(call install,run test,[test])
 	@touch $(VENV)/.installed $@
 
 $(VENV)/.installed-dev: $(MADE)
 	@echo "installing ptystore and what its tests and checks need"
-	@$(INSTALL) '.[dev]'
+	@$(call install,run test dev,[dev])
 	@touch $(VENV)/.installed $(VENV)/.installed-test $@
 
 build/oldest.txt: pyproject.toml

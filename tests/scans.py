@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -199,6 +200,11 @@ class Hammer:
             thread.join()
 
 
+def settle() -> None:
+    """Wait a tick of the kernel's clock: what is opened now was not touched since."""
+    time.sleep(0.02)
+
+
 def overwrite(place: tuple[Path, int, int], data: bytes) -> None:
     """Write over the middle of a piece, keeping the file's length and times."""
     file, offset, length = place
@@ -207,6 +213,7 @@ def overwrite(place: tuple[Path, int, int], data: bytes) -> None:
         stream.seek(offset + length // 2)
         stream.write(data)
     os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+    settle()
 
 
 def flip(place: tuple[Path, int, int]) -> None:

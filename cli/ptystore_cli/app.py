@@ -9,7 +9,7 @@ import typer
 # Each registers its verbs when it is imported. The help lists them in this order, which is that
 # of a user's work: bring a scan in, look at it, make studies of it.
 from ptystore_cli import transform_verbs, inspect_verbs, study_verbs  # isort: skip
-from ptystore_cli.failures import prepare_process, told_if_stopped
+from ptystore_cli.failures import prepare_process, told_outside_verbs
 from ptystore_cli.memory import keep_freed_memory
 from ptystore_cli.registry import app
 
@@ -19,7 +19,7 @@ __all__ = ["app", "inspect_verbs", "main", "study_verbs", "transform_verbs"]
 def main() -> None:
     """Run the verb that the command line asks for."""
     prepare_process()
-    with told_if_stopped():
+    with told_outside_verbs():
         keep_freed_memory()
         app(prog_name="ptystore")
 

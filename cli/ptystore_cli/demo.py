@@ -25,18 +25,22 @@ Run = Callable[[list[str]], int | None]
 _NAMES = ("raw.npz", "scan.zarr", "canonical.zarr", "patched.zarr", "patched.npz", "study")
 
 
-def run_demo(folder: Path, frames: int, overwrite: bool, output: Output, run: Run) -> None:
+def run_demo(
+    folder: Path, frames: int, overwrite: bool, anonymous: bool, output: Output, run: Run
+) -> None:
     """Make the scan in `folder` and `run` each command on it.
 
     Raises `DestinationError` for a folder that is not there to be written or is not empty.
     """
     import ptystore
 
+    nameless = ["--anonymous"] if anonymous else []
+    writing = [*(["--overwrite"] if overwrite else []), *nameless]
     raw, scan, canonical, patched, exported, hub = (folder / name for name in _NAMES)
     with _made(folder, overwrite):
         say(f"# a raw scan of {frames} frames, as legacy tools save one", output)
         began = time.monotonic()
-        ptystore.make_demo_scan(raw, frames, overwrite=overwrite)
+        ptystore.make_demo_scan(raw, frames, overwrite=overwrite, anonymous=anonymous or None)
         seconds = time.monotonic() - began
         say(
             f"made {printable(raw)}: {format_bytes(raw.stat().st_size)} deflated, {seconds:.2f} s",
@@ -44,16 +48,16 @@ def run_demo(folder: Path, frames: int, overwrite: bool, output: Output, run: Ru
         )
         _try_plain_load(raw, output)
         steps = [
-            _step(["ingest", str(raw), str(scan)], overwrite, output, run),
-            _step(["canonicalize", str(scan), str(canonical)], overwrite, output, run),
-            _step(["patch", str(canonical), str(patched)], overwrite, output, run),
-            _step(["export", str(patched), str(exported)], overwrite, output, run),
+            _step(["ingest", str(raw), str(scan), *writing], output, run),
+            _step(["canonicalize", str(scan), str(canonical), *writing], output, run),
+            _step(["patch", str(canonical), str(patched), *writing], output, run),
+            _step(["export", str(patched), str(exported), *writing], output, run),
         ]
         loaded = _try_plain_load(exported, output)
-        _step(["history", str(exported)], False, output, run)
+        _step(["history", str(exported)], output, run)
         study = ["study", str(hub), "--base", str(exported), "--dose", "1000", "--view", "dense"]
         again = ["--overwrite-hub"] if overwrite else []
-        steps.append(_step([*study, *again], False, output, run))
+        steps.append(_step([*study, *again, *nameless], output, run))
     print_json(
         {
             "folder": str(folder),
@@ -101,9 +105,8 @@ def _remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def _step(words: list[str], overwrite: bool, output: Output, run: Run) -> dict[str, Any]:
+def _step(words: list[str], output: Output, run: Run) -> dict[str, Any]:
     """Print a command as it would be typed, run it, and stop the demo if it fails."""
-    words = [*words, "--overwrite"] if overwrite else words
     say(f"\n$ ptystore {shlex.join(words)}", output)
     began = time.monotonic()
     silent = ["--quiet"] if output.quiet or output.json else []

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import re
 import signal
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from io import TextIOWrapper
 from typing import NoReturn
@@ -15,11 +17,14 @@ import typer
 
 from ptystore_cli.terminal import printable
 
-__all__ = ["Stopped", "one_line", "prepare_process", "told_if_stopped"]
+__all__ = ["Stopped", "one_line", "prepare_process", "told_outside_verbs"]
 
 _SYSTEM = 6
 _INTERNAL = 70  # EX_SOFTWARE of sysexits.h
 _BROKEN_PIPE = 128 + 13
+
+# What the dynamic linker says of a library that it finds no room for.
+_NO_MEMORY = re.compile("[Cc]annot allocate memory|failed to map segment")
 
 
 class Stopped(BaseException):
@@ -52,10 +57,11 @@ def prepare_process() -> None:
 
 
 @contextmanager
-def one_line(debug: bool) -> Iterator[None]:
+def one_line(debug: bool, fitting: Callable[[str], str]) -> Iterator[None]:
     """Turn whatever the block raises into ``ptystore: FILE: MEMBER: reason`` and an exit code.
 
-    typer's own exceptions (usage errors, exits) pass. `debug` shows the traceback first.
+    typer's own exceptions (usage errors, exits) pass. `debug` shows the traceback first,
+    `fitting` makes the advice fit the verb.
     """
     try:
         yield
@@ -66,30 +72,35 @@ def one_line(debug: bool) -> Iterator[None]:
         _discard_stdout()
         raise typer.Exit(_BROKEN_PIPE) from None
     except (Exception, KeyboardInterrupt, Stopped) as error:
-        _fail(error, debug)
+        raise typer.Exit(_tell(error, debug, fitting)) from None
 
 
 @contextmanager
-def told_if_stopped() -> Iterator[None]:
-    """Tell of a signal that comes before a verb has begun, or after it has ended."""
+def told_outside_verbs() -> Iterator[None]:
+    """The same for what comes before a verb has begun or after it has ended: a signal, a help
+    text that can't be printed."""
     try:
         yield
-    except (KeyboardInterrupt, Stopped) as error:
-        code, text, _ = _told(error)
-        print(f"ptystore: {text}", file=sys.stderr)
-        sys.exit(code)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _discard_stdout()
+        sys.exit(_BROKEN_PIPE)
+    except (Exception, KeyboardInterrupt, Stopped) as error:
+        sys.exit(_tell(error))
 
 
-def _fail(error: BaseException, debug: bool) -> NoReturn:
-    if debug:
-        traceback.print_exception(error, file=sys.stderr)
+def _tell(error: BaseException, debug: bool = False, fitting: Callable[[str], str] = str) -> int:
+    """Print the line and the advice for an exception; its exit code."""
     code, text, advice = _told(error)
-    print(f"ptystore: {printable(text)}", file=sys.stderr)
-    if advice:
-        print(f"  advice: {printable(advice)}", file=sys.stderr)
+    with suppress(OSError):  # the exit code is left, where stderr takes nothing
+        if debug:
+            traceback.print_exception(error, file=sys.stderr)
+        print(f"ptystore: {printable(text)}", file=sys.stderr)
+        if advice:
+            print(f"  advice: {printable(fitting(advice))}", file=sys.stderr)
     if isinstance(error, OSError):
         _discard_stdout()
-    raise typer.Exit(code) from None
+    return code
 
 
 def _told(error: BaseException) -> tuple[int, str, str | None]:
@@ -104,7 +115,7 @@ def _told(error: BaseException) -> tuple[int, str, str | None]:
             return 128 + error.signum, f"stopped by {name}", None
         case KeyboardInterrupt():
             return 130, "interrupted", None
-        case MemoryError():
+        case _ if _for_want_of_memory(error):
             advice = "--jobs 1 needs the least; ptystore info shows what the fields take"
             return _SYSTEM, "there is not enough memory", advice
         case OSError(strerror=str(reason)):
@@ -113,6 +124,19 @@ def _told(error: BaseException) -> tuple[int, str, str | None]:
         case _:
             text = f"internal error: {type(error).__name__}: {error}"
             return _INTERNAL, text, "run it again with --debug and report what that shows"
+
+
+def _for_want_of_memory(error: BaseException) -> bool:
+    """Whether this or what led to it is that no memory was given; libraries say so variously."""
+    told: BaseException | None = error
+    while told is not None:
+        if isinstance(told, MemoryError) or (
+            isinstance(told, OSError | ImportError)
+            and (getattr(told, "errno", None) == errno.ENOMEM or _NO_MEMORY.search(str(told)))
+        ):
+            return True
+        told = told.__cause__ or told.__context__
+    return False
 
 
 def _discard_stdout() -> None:

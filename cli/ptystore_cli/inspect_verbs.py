@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from ptystore import Consumer
 from ptystore_cli.options import (
     Jobs,
     Output,
@@ -49,7 +50,10 @@ def info(
     if overlap or probe_diameter is not None:
         print_overlap(src, ptystore.measure_overlap(scan, probe_diameter), output)
     else:
-        print_description(scan, ptystore.describe(scan), output)
+        about = ptystore.describe(scan)
+        for line in about["remarks"]:
+            warn(line, output)
+        print_description(scan, about, output)
 
 
 @verb("history scan.zarr")
@@ -58,15 +62,24 @@ def history(src: Source, reading: ReadingHeaders, output: Output) -> None:
     print_history(reading.scan(src), output)
 
 
-@verb("validate patched.zarr", "validate patched.npz --k-neighbors 7")
+@verb("validate patched.zarr", "validate patched.npz --k-neighbors 7 --for legacy")
 def validate(
-    src: Source, reading: ReadingHeaders, output: Output, k_neighbors: KNeighbors = None
+    src: Source,
+    reading: ReadingHeaders,
+    output: Output,
+    k_neighbors: KNeighbors = None,
+    consumer: Annotated[
+        Consumer | None,
+        typer.Option("--for", help="Whoever needs probe and object too, which are noted if not."),
+    ] = None,
 ) -> None:
     """List every problem of a scan against its canonical form; exit code 1 if there is any."""
     import ptystore
 
-    problems = ptystore.find_problems(reading.scan(src), k_neighbors=k_neighbors)
-    print_problems(problems, src, output)
+    scan = reading.scan(src)
+    problems = ptystore.find_problems(scan, k_neighbors=k_neighbors, consumer=consumer)
+    notes = [] if consumer else ptystore.find_notes(scan)
+    print_problems(problems, notes, src, output)
     if problems:
         raise typer.Exit(1)
 
@@ -121,7 +134,7 @@ def _size(src: Path) -> int | None:
         return None
 
 
-@verb("digest scan.zarr", "digest scan.zarr --recorded")
+@verb("digest scan.zarr", "digest scan.zarr --recorded", "digest scan.zarr --json > scan.digest")
 def digest(
     src: Source,
     reading: ReadingHeaders,
@@ -133,7 +146,8 @@ def digest(
 ) -> None:
     """Print the content digest (BLAKE3) of each field, and of the whole.
 
-    The same scan has the same digests in any format.
+    The same scan has the same digests in any format. With --json come those of the metadata and
+    of a Zarr store's manifest, in the same bytes wherever the scan lies: a file to be signed.
     """
     import ptystore
 
@@ -141,8 +155,8 @@ def digest(
     if recorded:
         fields: dict[str, str | None] = {field.name: field.digest for field in scan.fields.values()}
         whole = scan.source.digest if scan.source else None
-        print_digests(src, fields, whole, recorded, output)
+        print_digests(scan, fields, whole, recorded, output)
         return
     with progress_bar(scan.nbytes, output) as advance:
         computed, combined = ptystore.digest(scan, jobs=jobs, progress=advance)
-    print_digests(src, computed, combined, recorded, output)
+    print_digests(scan, computed, combined, recorded, output)

@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import inspect
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import MISSING, dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -14,18 +14,20 @@ from typing import TYPE_CHECKING, Annotated, Any, TypedDict, get_type_hints
 
 import typer
 
-from ptystore import AxisOrder, MetadataMode, Signal
+from ptystore import AxisOrder, Filters, MetadataMode, Missing, Signal
 from ptystore_cli.suffixes import EXPORTED, told_suffixes
 
 if TYPE_CHECKING:
     import ptystore
 
 __all__ = [
+    "ANONYMOUS_HELP",
     "Destination",
     "Jobs",
     "Output",
     "Reading",
     "ReadingHeaders",
+    "Slice",
     "Source",
     "Writing",
     "expand_groups",
@@ -56,6 +58,16 @@ def parse_size(text: str) -> int:
     return size
 
 
+def _scan_shape(text: str | None) -> tuple[int, int] | None:
+    """``"12,40"`` as (12, 40). Raises `typer.BadParameter` for anything else."""
+    if text is None:
+        return None
+    found = re.fullmatch(r"\s*(\d{1,9})\s*[,x]\s*(\d{1,9})\s*", text, re.ASCII)
+    if not found:
+        raise typer.BadParameter(f"{text!r} is no shape such as 12,40", param_hint="--scan-shape")
+    return int(found[1]), int(found[2])
+
+
 Source = Annotated[
     Path, typer.Argument(metavar="SRC", help=f"A scan: {EXPORTED}, Zarr store or HDF5 file.")
 ]
@@ -71,6 +83,13 @@ Jobs = Annotated[
     typer.Option(min=1, metavar="N", help="Workers; one a core if not given."),
 ]
 
+ANONYMOUS_HELP = "Leave hosts, users and folders out of what is written (or PTYSTORE_ANONYMOUS=1)."
+
+Slice = Annotated[
+    int | None,
+    typer.Option(min=0, metavar="K", help="Of an object of several slices: which, from 0."),
+]
+
 
 class OpenOptions(TypedDict, total=False):
     """The keyword arguments of `ptystore.open`."""
@@ -82,6 +101,11 @@ class OpenOptions(TypedDict, total=False):
     metadata: MetadataMode
     allow_nonfinite: bool
     max_bytes: int | None
+    skip: tuple[str, ...]
+    rename: dict[str, str]
+    missing: Missing
+    filters: Filters
+    scan_shape: tuple[int, int] | None
 
 
 class WriteLimits(TypedDict, total=False):
@@ -120,6 +144,30 @@ class ReadingHeaders:
             help="An array that is one for the whole scan. May be repeated.",
         ),
     ] = None
+    skip: Annotated[
+        list[str] | None,
+        typer.Option(
+            rich_help_panel=_READING,
+            metavar="NAME",
+            help="Leave this member out, whatever is wrong with it. May be repeated.",
+        ),
+    ] = None
+    rename: Annotated[
+        list[str] | None,
+        typer.Option(
+            rich_help_panel=_READING,
+            metavar="OLD=NEW",
+            help="Take the member OLD as the field NEW. May be repeated.",
+        ),
+    ] = None
+    scan_shape: Annotated[
+        str | None,
+        typer.Option(
+            rich_help_panel=_READING,
+            metavar="NY,NX",
+            help="Positions are stored as a grid of this shape: put them in a row.",
+        ),
+    ] = None
     metadata: Annotated[
         MetadataMode,
         typer.Option(
@@ -127,6 +175,13 @@ class ReadingHeaders:
             help="A metadata document that is no valid JSON is refused, or kept as it is.",
         ),
     ] = "strict"
+    filters: Annotated[
+        Filters,
+        typer.Option(
+            rich_help_panel=_READING,
+            help="HDF5 filters that may run: well-known ones, or any that is installed.",
+        ),
+    ] = "listed"
 
     def scan(self, source: Path) -> ptystore.Dataset:
         """The scan in `source`, only its headers read."""
@@ -140,8 +195,28 @@ class ReadingHeaders:
             "axis_order": self.axis_order,
             "per_frame": tuple(self.per_frame or ()),
             "global_": tuple(self.global_ or ()),
+            "skip": tuple(self.skip or ()),
+            "rename": _pairs(self.rename or ()),
+            "scan_shape": _scan_shape(self.scan_shape),
             "metadata": self.metadata,
+            "filters": self.filters,
         }
+
+
+def _pairs(given: Iterable[str]) -> dict[str, str]:
+    """New names by old ones, from ``OLD=NEW``: an old name may hold anything, ``=`` too.
+
+    Raises `typer.BadParameter`, a usage error, for another form and for an old name twice.
+    """
+    pairs: dict[str, str] = {}
+    for text in given:
+        old, _, new = text.rpartition("=")
+        if not (old and new):
+            raise typer.BadParameter(f"{text!r} is not OLD=NEW", param_hint="--rename")
+        if old in pairs:
+            raise typer.BadParameter(f"{old!r} is renamed twice", param_hint="--rename")
+        pairs[old] = new
+    return pairs
 
 
 @dataclass(frozen=True)
@@ -152,7 +227,8 @@ class Reading(ReadingHeaders):
         Signal | None,
         typer.Option(
             rich_help_panel=_READING,
-            help="What floating-point frames are. Amplitude if neither this nor the metadata says.",
+            help="What floating-point frames are. Amplitude if neither this nor the metadata says; "
+            "of whole numbers canonicalize wants to know.",
         ),
     ] = None
     allow_nonfinite: Annotated[
@@ -163,6 +239,13 @@ class Reading(ReadingHeaders):
             help="Let NaN and infinite scan positions pass.",
         ),
     ] = False
+    missing: Annotated[
+        Missing,
+        typer.Option(
+            rich_help_panel=_READING,
+            help="Frames and positions never written are refused, or get the fill value.",
+        ),
+    ] = "refuse"
     max_bytes: Annotated[
         int | None,
         typer.Option(
@@ -178,6 +261,7 @@ class Reading(ReadingHeaders):
             **super().options(),
             "signal": self.input_signal,
             "allow_nonfinite": self.allow_nonfinite,
+            "missing": self.missing,
             "max_bytes": self.max_bytes,
         }
 
@@ -212,6 +296,9 @@ class Writing:
             help="Memory to use beside probe and object; about 400MB if not given.",
         ),
     ] = None
+    anonymous: Annotated[
+        bool, typer.Option("--anonymous", rich_help_panel=_WRITING, help=ANONYMOUS_HELP)
+    ] = False
     dry_run: Annotated[
         bool,
         typer.Option(

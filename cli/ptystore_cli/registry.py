@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypedDict, Unpack
 
 import typer
 
+from ptystore_cli.advice import fitting_advice
 from ptystore_cli.failures import one_line
 from ptystore_cli.options import Output, Writing, expand_groups
 from ptystore_cli.printing.written import print_plan, print_written
@@ -17,7 +18,7 @@ from ptystore_cli.terminal import progress_bar, warn
 if TYPE_CHECKING:
     import ptystore
 
-__all__ = ["app", "deliver", "verb"]
+__all__ = ["app", "deliver", "options_of_verbs", "verb"]
 
 Verb = Callable[..., None]
 
@@ -38,12 +39,26 @@ def verb(*examples: str) -> Callable[[Verb], Verb]:
 
         @functools.wraps(expanded)
         def guarded(*, debug: bool, **given: object) -> None:
-            with one_line(debug):
+            with one_line(debug, fitting):
                 expanded(debug=debug, **given)
+
+        def fitting(advice: str) -> str:
+            return fitting_advice(advice, function.__name__, options_of_verbs())
 
         return app.command(epilog=epilog)(guarded)
 
     return register
+
+
+def options_of_verbs() -> dict[str, set[str]]:
+    """Every verb's options, ``--no-…`` forms included."""
+    commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    return {
+        name: {
+            option for given in command.params for option in (*given.opts, *given.secondary_opts)
+        }
+        for name, command in commands.items()
+    }
 
 
 class FormatOptions(TypedDict, total=False):
@@ -72,6 +87,7 @@ def deliver(
             dst,
             progress=advance,
             warn=lambda line: warn(line, output),
+            anonymous=writing.anonymous or None,
             **writing.limits(),
             **more,
         )

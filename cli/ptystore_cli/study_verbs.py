@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, get_args
 
 import typer
 
-from ptystore import Signal, SplitAxis, SplitPart, ViewName
+from ptystore import MergeStrategy, Signal, SplitAxis, SplitPart, ViewName
 from ptystore_cli.options import (
+    ANONYMOUS_HELP,
     Destination,
     Jobs,
     Output,
+    Reading,
+    Slice,
     Source,
     Writing,
 )
@@ -42,6 +46,7 @@ class Part(StrEnum):
         vars()[part] = part
 
 
+Anonymous = Annotated[bool, typer.Option("--anonymous", help=ANONYMOUS_HELP)]
 Seed = Annotated[int, typer.Option(metavar="S", help="Of all that is drawn at random.")]
 Axis = Annotated[SplitAxis, typer.Option(help="The coordinate to divide by.")]
 Fraction = Annotated[
@@ -56,6 +61,7 @@ Fraction = Annotated[
 def simulate(
     src: Source,
     dst: Destination,
+    reading: Reading,
     writing: Writing,
     output: Output,
     dose: Annotated[
@@ -80,12 +86,13 @@ def simulate(
         float | None,
         typer.Option(metavar="PX", help="Of the raster; the object is filled if not given."),
     ] = None,
+    slice: Slice = None,
 ) -> None:
     """Simulate the frames from probe, object and positions, reproducibly."""
     import ptystore
 
     scan = ptystore.simulate(
-        ptystore.open(src),
+        reading.scan(src),
         dose=dose,
         noise=noise,
         seed=seed,
@@ -94,6 +101,7 @@ def simulate(
         buffer=buffer,
         raster=raster,
         step=step,
+        slice=slice,
     )
     deliver(scan, dst, writing, output)
 
@@ -105,6 +113,7 @@ def split(
     src: Source,
     train: Annotated[Path, typer.Argument(metavar="TRAIN", help="The part below the line.")],
     test: Annotated[Path, typer.Argument(metavar="TEST", help="The rest.")],
+    reading: Reading,
     writing: Writing,
     output: Output,
     axis: Axis = "y",
@@ -113,7 +122,7 @@ def split(
     """Divide the frames by position into a training and a test scan."""
     import ptystore
 
-    parts = ptystore.split(ptystore.open(src), axis=axis, fraction=fraction)
+    parts = ptystore.split(reading.scan(src), axis=axis, fraction=fraction)
     for part, path in zip(parts, (train, test), strict=True):
         # What can be said before anything is written is said of both.
         ptystore.plan(part, path, **writing.limits())
@@ -125,6 +134,7 @@ def split(
 def view(
     src: Source,
     dst: Destination,
+    reading: Reading,
     writing: Writing,
     output: Output,
     view: Annotated[
@@ -143,9 +153,72 @@ def view(
     import ptystore
 
     scan = ptystore.select_view(
-        ptystore.open(src), name=view, overlap=overlap, fraction=fraction, seed=seed
+        reading.scan(src), name=view, overlap=overlap, fraction=fraction, seed=seed
     )
     deliver(scan, dst, writing, output)
+
+
+@verb(
+    "join first.zarr second.zarr both.zarr",
+    "join a.npz b.npz c.npz all.h5 --take probeGuess=0 --each objectGuess",
+)
+def join(
+    paths: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="SRC… DST",
+            help="The scans, in the order that their frames shall have, and where to write.",
+        ),
+    ],
+    reading: Reading,
+    writing: Writing,
+    output: Output,
+    take: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=K",
+            help="Take this probe, object, … from scan K, from 0. May be repeated.",
+        ),
+    ] = None,
+    each: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME", help="Keep each scan's own as NAME_0, NAME_1, …. May be repeated."
+        ),
+    ] = None,
+    leave_out: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="Leave it out. May be repeated.")
+    ] = None,
+    merge: Annotated[
+        MergeStrategy, typer.Option(help="Of the metadata: the first counts, or all must agree.")
+    ] = "preserve_first",
+) -> None:
+    """Put the frames of several scans after one another; scan_index says whose each is."""
+    import ptystore
+
+    *sources, destination = paths
+    if not sources:
+        raise typer.BadParameter("there must be sources and a destination", param_hint="SRC… DST")
+    scan = ptystore.join(
+        sources,
+        reading=reading.options(),
+        take=_numbers(take or ()),
+        each=each or (),
+        leave_out=leave_out or (),
+        merge=merge,
+    )
+    deliver(scan, destination, writing, output)
+
+
+def _numbers(given: Iterable[str]) -> dict[str, int]:
+    """Numbers by names, from ``NAME=K``; raises `typer.BadParameter`, a usage error."""
+    numbers = {}
+    for text in given:
+        name, _, number = text.rpartition("=")
+        if not (name and number.isascii() and number.isdigit()):
+            raise typer.BadParameter(f"{text!r} is not NAME=K", param_hint="--take")
+        numbers[name] = int(number)
+    return numbers
 
 
 @verb("study hub --base run1084.npz --dose 1000 --view dense --view sparse")
@@ -172,6 +245,7 @@ def study(
         typer.Option("--overwrite-hub", help="Move what another study left to HUB/archive."),
     ] = False,
     jobs: Jobs = None,
+    anonymous: Anonymous = False,
 ) -> None:
     """Simulate, canonicalize, patch, split, validate and view: a dose and overlap study.
 
@@ -192,6 +266,7 @@ def study(
         fraction=fraction,
         overwrite_hub=overwrite_hub,
         jobs=jobs,
+        anonymous=anonymous or None,
         log=lambda line: say(printable(line), output),
     )
     print_study(done, output)
@@ -207,8 +282,13 @@ def demo(
         bool, typer.Option("--overwrite", help="Replace the files that the demo makes.")
     ] = False,
     frames: Annotated[int, typer.Option(min=1, metavar="N", help="Frames of the scan.")] = 2000,
+    anonymous: Anonymous = False,
 ) -> None:
     """Make a realistic raw scan and take it through every step, printing each command."""
     from ptystore_cli.demo import run_demo
 
-    run_demo(folder, frames, overwrite, output, lambda words: app(words, standalone_mode=False))
+    def run(words: list[str]) -> int | None:
+        code: int | None = app(words, standalone_mode=False)
+        return code
+
+    run_demo(folder, frames, overwrite, anonymous, output, run)

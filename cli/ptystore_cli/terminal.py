@@ -4,13 +4,31 @@ from __future__ import annotations
 
 import shutil
 import sys
+import time
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain, zip_longest
+from operator import gt
 
 from ptystore_cli.options import Output
 
-__all__ = ["format_bytes", "format_ratio", "printable", "progress_bar", "say", "table", "warn"]
+__all__ = [
+    "format_bytes",
+    "format_ratio",
+    "printable",
+    "progress_bar",
+    "say",
+    "shortened",
+    "table",
+    "warn",
+]
+
+_REFRESH_SECONDS = 0.1
+
+_LONGEST = 300  # letters of a text in a line
+_GAP = "  "  # between the columns of a table
+_NARROWEST = 4  # letters of a column, however narrow the terminal
 
 _UNITS = ("bytes", "kB", "MB", "GB", "TB", "PB", "EB")
 
@@ -21,13 +39,21 @@ def printable(text: object) -> str:
     Names, metadata and error texts come from files: C0 and C1 controls (escape sequences,
     line breaks), bidirectional overrides and lone surrogates become ``\\x1b`` and the like.
     """
+    text = str(text)
+    if text.isascii() and text.isprintable():  # nearly everything, and there may be a lot
+        return text
     return "".join(
         # Cc controls, Cf formats (bidi, zero width), Cs surrogates, Zl and Zp line separators.
         c.encode("unicode_escape").decode("ascii")
         if unicodedata.category(c) in ("Cc", "Cf", "Cs", "Zl", "Zp")
         else c
-        for c in str(text)
+        for c in text
     )
+
+
+def shortened(text: str) -> str:
+    """Text that may come from a file, and be of any length, for a line: cut after 300 letters."""
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
 
 
 def format_bytes(size: int) -> str:
@@ -59,27 +85,62 @@ def warn(line: str, output: Output) -> None:
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """Aligned columns; cells are folded to fit a terminal, and never for a pipe or file."""
-    import io
+    """Aligned columns; cells are folded to fit a terminal, and never for a pipe or file.
 
-    from rich.box import Box
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
+    A column whose name begins with ``>`` is aligned to the right. Takes time in proportion to
+    the text, which tables of rich's do not.
+    """
+    names = [column.removeprefix(">") for column in columns]
+    cells = [names, *([printable(shortened(str(cell))) for cell in row] for row in rows)]
+    widths = [max(map(_width, column)) for column in zip(*cells, strict=True)]
+    if sys.stdout.isatty():
+        widths = _fitted(widths, shutil.get_terminal_size().columns)
+    right = [name != column for name, column in zip(names, columns, strict=True)]
+    head, *body = (_lines(row, widths, right) for row in cells)
+    rule = "─" * (sum(widths) + len(_GAP) * (len(widths) - 1))
+    return "\n".join([*head, rule, *chain.from_iterable(body)])
 
-    box = Box("    \n    \n ── \n    \n    \n    \n    \n    \n")
-    made = Table(box=box, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
-    for column in columns:
-        name = column.removeprefix(">")
-        made.add_column(name, overflow="fold", justify="right" if name != column else "left")
-    for row in rows:
-        # Text, not str: rich would take [brackets] in it for markup.
-        made.add_row(*(Text(printable(cell)) for cell in row))
-    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 1000
-    console = Console(file=io.StringIO(), width=width, color_system=None)
-    with console.capture() as captured:
-        console.print(made)
-    return "\n".join(line.rstrip() for line in captured.get().splitlines())
+
+def _width(text: str) -> int:
+    """Columns of a terminal that a text takes."""
+    if text.isascii():
+        return len(text)
+    from rich.cells import cell_len
+
+    return cell_len(text)
+
+
+def _fitted(widths: list[int], room: int) -> list[int]:
+    """The widths, the widest made narrower until all columns fit beside each other."""
+    widths = list(widths)
+    spare = sum(widths) + len(_GAP) * (len(widths) - 1) - room
+    while spare > 0 and max(widths) > _NARROWEST:
+        widths[widths.index(max(widths))] -= 1
+        spare -= 1
+    return widths
+
+
+def _lines(row: Sequence[str], widths: Sequence[int], right: Sequence[bool]) -> list[str]:
+    """A row of a table: one line, or several where a cell is folded."""
+    lengths = list(map(_width, row))
+    if any(map(gt, lengths, widths)):
+        return _folded(row, widths, right)
+    filled = []
+    for cell, length, width, to_right in zip(row, lengths, widths, right, strict=True):
+        gap = " " * (width - length)
+        filled.append(gap + cell if to_right else cell + gap)
+    return [_GAP.join(filled).rstrip()]
+
+
+def _folded(row: Sequence[str], widths: Sequence[int], right: Sequence[bool]) -> list[str]:
+    from rich.cells import chop_cells
+
+    pieces = [
+        [cell] if _width(cell) <= width else chop_cells(cell, width)
+        for cell, width in zip(row, widths, strict=True)
+    ]
+    rows = zip_longest(*pieces, fillvalue="")
+    return [line for part in rows for line in _lines(part, widths, right)]
 
 
 @contextmanager
@@ -105,7 +166,17 @@ def progress_bar(total: int | None, output: Output) -> Iterator[Callable[[int], 
         console=Console(stderr=True),
         transient=True,
         expand=True,
+        auto_refresh=False,  # which is a thread's work, and there may be none to have
     )
     task = bar.add_task("", total=total)
+    shown = 0.0
+
+    def advance(nbytes: int) -> None:
+        nonlocal shown
+        bar.advance(task, nbytes)
+        if (now := time.monotonic()) - shown > _REFRESH_SECONDS:
+            shown = now
+            bar.refresh()
+
     with bar:
-        yield lambda nbytes: bar.advance(task, nbytes)
+        yield advance

@@ -7,11 +7,12 @@ from typing import Annotated
 
 import typer
 
-from ptystore import Compression, DiffractionKey, Interpolation, Signal
+from ptystore import Compression, DiffractionKey, Interpolation, Negative, Signal
 from ptystore_cli.options import (
     Destination,
     Output,
     Reading,
+    Slice,
     Source,
     Writing,
 )
@@ -21,6 +22,15 @@ from ptystore_cli.suffixes import EXPORTED
 Virtual = Annotated[
     bool,
     typer.Option("--virtual", help="Keep how to compute it in the store, not the values."),
+]
+
+NegativeCounts = Annotated[
+    Negative | None,
+    typer.Option(
+        "--negative",
+        help="Negative counts: refused if not given; pixels that are negative, or at the largest "
+        "value of their dtype, in every frame put into a mask; or zero.",
+    ),
 ]
 
 
@@ -39,19 +49,26 @@ def ingest(
         bool, typer.Option("--canonicalize", help="Canonicalize in the same pass.")
     ] = False,
     patch: Annotated[bool, typer.Option("--patch", help="Add Y in the same pass.")] = False,
+    negative: NegativeCounts = None,
 ) -> None:
     """Bring any readable scan into a store as it is: names, values, dtypes and metadata kept."""
     import ptystore
 
+    if negative is not None and not canonicalize:
+        raise typer.BadParameter("is for --canonicalize", param_hint="--negative")
     scan = ptystore.ingest(reading.scan(src))
     if canonicalize:
-        scan = ptystore.canonicalize(scan)
+        scan = ptystore.canonicalize(scan, negative=negative or "refuse")
     if patch:
         scan = ptystore.extract_patches(scan)
     deliver(scan, dst, writing, output)
 
 
-@verb("canonicalize scan.zarr canonical.zarr", "canonicalize scan.npz canonical.npz --flipx")
+@verb(
+    "canonicalize scan.zarr canonical.zarr",
+    "canonicalize scan.npz canonical.npz --flipx",
+    "canonicalize raw.npz canonical.zarr --negative mask",
+)
 def canonicalize(
     src: Source,
     dst: Destination,
@@ -71,6 +88,7 @@ def canonicalize(
             "--keep-dtypes", help="Leave complex128 and the coordinates' dtypes as they are."
         ),
     ] = False,
+    negative: NegativeCounts = None,
     virtual: Virtual = False,
 ) -> None:
     """Bring a scan to its canonical form: names, axis order, amplitude, single precision."""
@@ -82,6 +100,7 @@ def canonicalize(
         flipx=flipx,
         flipy=flipy,
         keep_dtypes=keep_dtypes,
+        negative=negative or "refuse",
         virtual=virtual,
     )
     deliver(scan, dst, writing, output)
@@ -107,6 +126,7 @@ def patch(
     interpolation: Annotated[
         Interpolation, typer.Option(help="Between the object's pixels.")
     ] = "bilinear",
+    slice: Slice = None,
     virtual: Virtual = False,
 ) -> None:
     """Add Y: the object as seen from every scan position, one patch a frame."""
@@ -117,6 +137,7 @@ def patch(
         size=size,
         k_neighbors=k_neighbors,
         interpolation=interpolation,
+        slice=slice,
         virtual=virtual,
     )
     deliver(scan, dst, writing, output)
@@ -162,8 +183,10 @@ def export(
 
 
 @verb("materialize virtual.zarr scan.zarr")
-def materialize(src: Source, dst: Destination, writing: Writing, output: Output) -> None:
+def materialize(
+    src: Source, dst: Destination, reading: Reading, writing: Writing, output: Output
+) -> None:
     """Write a scan with its virtual fields as values."""
     import ptystore
 
-    deliver(ptystore.materialize(ptystore.open(src)), dst, writing, output)
+    deliver(ptystore.materialize(reading.scan(src)), dst, writing, output)

@@ -3,35 +3,41 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ptystore.errors import InputError
-from ptystore.formats.assemble import ReadOptions, signal_of
+from ptystore.formats.assemble import ReadOptions
 from ptystore.formats.opening import open_dataset, read_stored
 from ptystore.formats.table import format_of_source
 from ptystore.formats.verify import verify_path
 from ptystore.formats.virtual import materialized
 from ptystore.formats.write import compute_digests, plan_write, size_on_disk, write_dataset
 from ptystore.formats.zarr.repair import repair_store
+from ptystore.model.anonymity import wants_anonymity
 from ptystore.model.choices import (
     AxisOrder,
     Compression,
     DiffractionKey,
+    Filters,
+    MergeStrategy,
     MetadataMode,
+    Missing,
     Role,
     Signal,
 )
 from ptystore.model.content_digest import combined_digest
-from ptystore.model.contract import DIFFRACTION_NAMES, standard_attrs
+from ptystore.model.contract import DIFFRACTION_NAMES, FIELDS, standard_attrs
 from ptystore.model.dataset import Dataset, memory_field
 from ptystore.model.lazy_array import Array
+from ptystore.model.loaded_arrays import LoadedArrays
 from ptystore.model.metadata import Metadata
 from ptystore.model.results import Digests, RepairReport, VerifyReport, WritePlan, WriteReport
-from ptystore.model.roles import decide_frame_axes
+from ptystore.model.roles import RoleOverrides, decide_frame_axes, override_frame_axes
+from ptystore.model.signal import signal_of, stated_scale
 from ptystore.model.strict_json import normalise
 from ptystore.pools.base import Pool
 from ptystore.survey.describe import describe_dataset
@@ -42,6 +48,8 @@ from ptystore.transfer.options import (
     WorkOptions,
     WriteOptions,
 )
+from ptystore.transforms.anonymize import anonymized
+from ptystore.transforms.concat import concatenated
 from ptystore.transforms.naming import with_diffraction_key
 
 __all__ = [
@@ -49,6 +57,7 @@ __all__ = [
     "describe",
     "digest",
     "export",
+    "join",
     "load_npz",
     "materialize",
     "open",
@@ -77,6 +86,11 @@ def open(
     metadata: MetadataMode = "strict",
     allow_nonfinite: bool = False,
     max_bytes: int | None = None,
+    skip: Iterable[str] = (),
+    rename: Mapping[str, str] | None = None,
+    missing: Missing = "refuse",
+    filters: Filters = "listed",
+    scan_shape: tuple[int, int] | None = None,
 ) -> Dataset:
     """The scan in a `.npz`, Zarr store or HDF5 file, lazily: only headers are read.
 
@@ -88,9 +102,15 @@ def open(
     metadata : ``"keep-text"`` keeps a document that is no valid JSON as it is.
     allow_nonfinite : let NaN and infinite scan positions pass when it is written.
     max_bytes : refuse a source that declares more than this, uncompressed.
+    skip : names of members to leave out, whatever is in them or wrong with them.
+    rename : new names of members by their old ones; an old name may be one that no field can have.
+    missing : ``"fill"`` takes a file's fill value for frames and positions never written.
+    filters : ``"all"`` runs any HDF5 filter that is installed, not only well-known ones.
+    scan_shape : (ny, nx) of positions that are stored as such a grid: they are put in a row.
 
-    Raises `InputError` (a `ValueError`), `InputMissingError` (a `FileNotFoundError`) and,
-    for a damaged store of ptystore's own, `IntegrityError`.
+    Raises `InputError` (a `ValueError`), `InputMissingError` (a `FileNotFoundError`),
+    `ParameterError` for names that are not there, and, for a damaged store of ptystore's own,
+    `IntegrityError`.
     """
     options = ReadOptions(
         axis_order=axis_order,
@@ -100,8 +120,31 @@ def open(
         metadata=metadata,
         allow_nonfinite=allow_nonfinite,
         max_bytes=max_bytes,
+        skip=tuple(skip),
+        rename=dict(rename or {}),
+        missing=missing,
+        filters=filters,
+        scan_shape=None if scan_shape is None else (int(scan_shape[0]), int(scan_shape[1])),
     )
     return open_dataset(Path(path), options)
+
+
+def join(
+    paths: Iterable[PathLike],
+    *,
+    reading: Mapping[str, Any] | None = None,
+    take: Mapping[str, int] | None = None,
+    each: Collection[str] = (),
+    leave_out: Collection[str] = (),
+    merge: MergeStrategy = "preserve_first",
+) -> Dataset:
+    """The scans in several files as one, their frames after one another: `concat` of files.
+
+    `reading` are keyword arguments of `open`, which hold for all of them. The record is called
+    ``join``. Raises as `open` and `concat` do.
+    """
+    scans = [open(path, **(reading or {})) for path in paths]
+    return concatenated("join", scans, take=take or {}, each=each, leave_out=leave_out, merge=merge)
 
 
 def write(
@@ -113,6 +156,7 @@ def write(
     max_memory: int = DEFAULT_MAX_MEMORY,
     compression: Compression = "deflate",
     level: int | None = None,
+    anonymous: bool | None = None,
     pool: Pool | None = None,
     progress: Progress | None = None,
     warn: Warn | None = None,
@@ -126,6 +170,8 @@ def write(
     last call, `warn` with each line that a user should see; the lines are in the report too.
     `compression` is that of an `.npz`; the `level` of its deflate is 0 to 3 (isal, quick) or
     4 to 9 (zlib, smaller and far slower), by default 3 for integers and 2 for floating point.
+    `anonymous` leaves hosts, users and folders out of the metadata that are written; by default
+    the environment variable PTYSTORE_ANONYMOUS decides.
 
     Raises `DestinationError` before anything is read; `InputError`, `IntegrityError`,
     `StorageError`; `ParameterError` for a level that does not go with the compression.
@@ -139,6 +185,8 @@ def write(
         pool=pool,
         progress=progress or _unheard,
     )
+    if wants_anonymity(anonymous):
+        dataset = anonymized(dataset)
     return write_dataset(dataset, Path(path), options, warn)
 
 
@@ -165,6 +213,7 @@ def export(
     max_memory: int = DEFAULT_MAX_MEMORY,
     compression: Compression = "deflate",
     level: int | None = None,
+    anonymous: bool | None = None,
     pool: Pool | None = None,
     progress: Progress | None = None,
     warn: Warn | None = None,
@@ -178,6 +227,7 @@ def export(
         max_memory=max_memory,
         compression=compression,
         level=level,
+        anonymous=anonymous,
         pool=pool,
         progress=progress,
         warn=warn,
@@ -275,29 +325,54 @@ def dataset_of(
     they must be JSON, numpy's numbers accepted. Raises `InputError`.
     """
     values = {name: np.asarray(given) for name, given in arrays.items()}
-    axes = decide_frame_axes({name: array.shape for name, array in values.items()})
+    noted = arrays if isinstance(arrays, LoadedArrays) else LoadedArrays({}, {}, {})
+    axes = _frame_axes({name: array.shape for name, array in values.items()}, noted.frame_axes())
+    noted_attrs = noted.attrs()
     fields = {}
     for name, array in values.items():
         role: Role = "global" if axes[name] is None else "per_frame"
-        own = normalise((attrs or {}).get(name, {}))
+        said = normalise((attrs or {}).get(name, {}))
+        own = {**noted_attrs.get(name, {}), **said}
         signal = None
         if name in DIFFRACTION_NAMES:
             signal = own.get("signal") or signal_of(array.dtype, metadata)
-        own = standard_attrs(name, signal) | own
+            if "signal" in said and array.dtype.kind == "f":
+                own["signal_said"] = signal
+            scale = None if "amplitude_scale" in own else stated_scale(metadata)
+            own |= {} if scale is None else {"amplitude_scale": scale}
+        if name not in noted_attrs:
+            own = standard_attrs(name, signal) | own
         fields[name] = memory_field(name, array, role, axis=axes[name] or 0, attrs=own)
     return Dataset(fields, metadata)
+
+
+def _frame_axes(
+    shapes: Mapping[str, tuple[int, ...]], noted: Mapping[str, int | None]
+) -> dict[str, int | None]:
+    """The frame axes, as noted where they are; what is not noted is decided as for a file."""
+    axes = dict(noted)
+    if axes.keys() != shapes.keys():
+        per_frame = [name for name, axis in noted.items() if axis == 0]
+        global_ = [name for name, axis in noted.items() if axis is None and name not in FIELDS]
+        axes = decide_frame_axes(shapes, RoleOverrides(per_frame=per_frame, global_=global_)) | axes
+    return override_frame_axes(axes, shapes, RoleOverrides())
 
 
 def load_npz(path: PathLike) -> tuple[dict[str, Array], Metadata | None]:
     """All arrays of a small `.npz` in memory, and its metadata, whatever form it has.
 
+    The dict remembers the arrays' roles and attributes for `save_npz` and `dataset_of`, as
+    long as it is handed on itself; what the values of frames mean is in the metadata too.
     Raises as `open` does; nothing is ever unpickled.
     """
     path = Path(path)
     if ".npz" not in format_of_source(path).suffixes:
         raise InputError("is not a .npz file", file=path)
     dataset = open_dataset(path, ReadOptions())
-    return {name: field.values() for name, field in dataset.fields.items()}, dataset.metadata
+    arrays = {name: field.values() for name, field in dataset.fields.items()}
+    frame_axes = {field.name: field.frame_axis for field in dataset.values()}
+    attrs = {field.name: field.attrs for field in dataset.values()}
+    return LoadedArrays(arrays, frame_axes, attrs), dataset.metadata
 
 
 def save_npz(
@@ -309,6 +384,7 @@ def save_npz(
 ) -> None:
     """Write arrays in memory and a metadata document as a pickle-free `.npz`.
 
+    ``save_npz(path, *load_npz(other))`` keeps roles and attributes.
     Raises as `write` does.
     """
     write(dataset_of(arrays, metadata), path, overwrite=overwrite)

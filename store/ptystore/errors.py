@@ -8,7 +8,7 @@ so code that knows nothing of ptystore still catches the right thing.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -23,7 +23,11 @@ __all__ = [
     "PtystoreError",
     "StorageError",
     "located",
+    "shown_name",
+    "some_names",
 ]
+
+_LONGEST_NAME, _MOST_NAMES = 140, 5
 
 
 class PtystoreError(Exception):
@@ -80,6 +84,19 @@ def located(
         yield
     except PtystoreError as error:
         raise error.located(file=file, member=member) from error.__cause__
+
+
+def shown_name(name: str) -> str:
+    """A name of somebody else's for a message of one line: it may hold anything, at any length."""
+    shown = name if name.isprintable() else name.encode("unicode_escape").decode("ascii")
+    return shown if len(shown) <= _LONGEST_NAME else f"{shown[:_LONGEST_NAME]}…"
+
+
+def some_names(names: Sequence[str]) -> str:
+    """The first few of some names for a message, and how many more there are."""
+    more = len(names) - _MOST_NAMES
+    named = ", ".join(map(shown_name, names[:_MOST_NAMES]))
+    return f"{named} and {more} more" if more > 0 else named
 
 
 def _rebuild(

@@ -17,6 +17,7 @@ import typer
 from typer.testing import CliRunner, Result
 
 import ptystore
+from faults.outcomes import heed_signals
 from ptystore_cli.app import app
 from ptystore_cli.options import parse_size
 from ptystore_cli.terminal import format_bytes, printable, table
@@ -255,7 +256,9 @@ def test_full_disk_under_stdout(raw: Path) -> None:
     assert done.stderr == b"ptystore: No space left on device\n"
 
 
-@pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
+)
 def test_signals_clean_up(raw: Path, tmp_path: Path, signum: int, code: int) -> None:
     # The signal comes when the first block has been written: staging is there by then.
     hook = (
@@ -270,6 +273,7 @@ def test_signals_clean_up(raw: Path, tmp_path: Path, signum: int, code: int) -> 
         capture_output=True,
         text=True,
         env=environment() | {"FOLDER": str(tmp_path)},
+        preexec_fn=heed_signals,
         check=False,
     )
     assert done.returncode == code, done.stderr
@@ -286,7 +290,11 @@ def test_ctrl_c_while_the_command_is_still_loading() -> None:
         "sys.meta_path.insert(0, Finder())"
     )
     done = subprocess.run(
-        command(hook, "--version"), capture_output=True, env=environment(), check=False
+        command(hook, "--version"),
+        capture_output=True,
+        env=environment(),
+        preexec_fn=heed_signals,
+        check=False,
     )
     assert done.returncode == -signal.SIGINT  # which a shell calls 130
     assert done.stdout == done.stderr == b""

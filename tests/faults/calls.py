@@ -1,6 +1,7 @@
-"""Watches what a write asks of the operating system, and fails or kills it at any of it.
+"""Watches what ptystore asks of the operating system, and fails or kills it at any of it.
 
-Calls of `os` are watched in place. Files that are written are opened as `WatchedFile`.
+Calls of `os` are watched in place, those that read values where asked for. Files that are
+written are opened as `WatchedFile`.
 """
 
 from __future__ import annotations
@@ -19,8 +20,14 @@ from ptystore.transfer import publish
 
 CALLS = (
     *("mkdir", "open", "fsync", "listdir", "scandir", "lstat", "statvfs"),
-    *("rename", "replace", "link", "unlink", "rmdir"),
+    *("rename", "replace", "link", "unlink", "rmdir", "chmod", "chown"),
 )
+
+#: Calls that read what lies in a file.
+READS = ("pread", "preadv")
+
+#: Calls that take room on a disk.
+TAKE_ROOM = ("mkdir", "create", "write", "truncate", "fsync")
 
 #: Calls that remove what a failed write left: where one of these fails, litter stays.
 CLEANUP = ("open", "scandir", "lstat", "unlink", "rmdir", "rename")
@@ -44,7 +51,7 @@ class WatchedFile(io.FileIO):
 
 
 @contextlib.contextmanager
-def watched(root: Path, before: Before) -> Iterator[None]:
+def watched(root: Path, before: Before, calls: tuple[str, ...] = CALLS) -> Iterator[None]:
     """Tell `before` of every call that concerns `root`, by a path in it or a descriptor."""
     opened: list[WatchedFile] = []
 
@@ -57,8 +64,9 @@ def watched(root: Path, before: Before) -> Iterator[None]:
         return call
 
     def file(path: Any, mode: str) -> WatchedFile:
-        before("create", (path,))
-        made = WatchedFile(os.fspath(path), mode)
+        if not isinstance(path, int):  # else `os.open` was told
+            before("create", (path,))
+        made = WatchedFile(path if isinstance(path, int) else os.fspath(path), mode)
         made.before = before  # type: ignore[method-assign]
         opened.append(made)
         return made
@@ -67,13 +75,13 @@ def watched(root: Path, before: Before) -> Iterator[None]:
 
     def open_(path: Any, mode: str = "r", buffering: int = -1, *args: Any, **how: Any) -> Any:
         written = "b" in mode and any(one in mode for one in "xwa+")
-        if not written or isinstance(path, int) or not concerns(root, (path,)):
+        if not written or not concerns(root, (path,)):
             return real_open(path, mode, buffering, *args, **how)
         raw = file(path, mode.replace("b", ""))
         return raw if buffering == 0 else io.BufferedWriter(raw)
 
     with pytest.MonkeyPatch.context() as patch:
-        for name in CALLS:
+        for name in calls:
             patch.setattr(os, name, wrap(name, getattr(os, name)))
         patch.setattr(publish, "_renameat2", wrap("renameat2", publish._renameat2))
         patch.setattr(builtins, "open", open_)
@@ -98,12 +106,23 @@ def concerns(root: Path, args: tuple[Any, ...]) -> bool:
 
 
 class FaultAt:
-    """Does `action` before the call number `at`; counts them all."""
+    """Does `action` before the call number `at`; counts them all.
 
-    def __init__(self, at: int | None, action: Callable[[], object]) -> None:
-        self.at, self.action, self.calls = at, action, list[str]()
+    A `lasting` fault stays: from then on every call that takes room meets it.
+    """
+
+    def __init__(
+        self, at: int | None, action: Callable[[], object], *, lasting: bool = False
+    ) -> None:
+        self.at, self.action, self.lasting, self.calls = at, action, lasting, list[str]()
+        self.met = self.failed = False
 
     def __call__(self, name: str, args: tuple[Any, ...]) -> None:
         self.calls.append(name)
-        if len(self.calls) - 1 == self.at:
+        if self.at is None or len(self.calls) - 1 < self.at:
+            return
+        if len(self.calls) - 1 == self.at or self.lasting:
+            if self.lasting and name not in TAKE_ROOM:
+                return
+            self.met = True
             self.action()

@@ -70,6 +70,12 @@ def remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
+def heed_signals() -> None:
+    """In a new process: end by the signals that one in the background, or of nohup, ignores."""
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+        signal.signal(getattr(signal, name), signal.SIG_DFL)
+
+
 def in_child(action: Callable[[], object]) -> int:
     """Start a forked child; its exit code is that of the error. Returns its process id."""
     with warnings.catch_warnings():

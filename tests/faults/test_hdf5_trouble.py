@@ -72,8 +72,8 @@ def test_a_checksum_of_another_tools_file(tmp_path: Path) -> None:
     data = bytearray(path.read_bytes())
     data[data.find(values[5].tobytes()) + 3] ^= 1
     path.write_bytes(data)
-    with pytest.raises(DamagedInputError, match="diffraction: its data are damaged"):
+    with pytest.raises(DamagedInputError, match="diffraction: frames 4 to 7: the checksum"):
         ptystore.open(path)["diffraction"].values()
     assert ptystore.verify(path).damage == (
-        "diffraction: its data are damaged: they can't be decoded",
+        "diffraction: frames 4 to 7: the checksum does not match",
     )

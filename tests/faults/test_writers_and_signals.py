@@ -25,6 +25,7 @@ from faults.outcomes import (
     FULL,
     SUFFIXES,
     command,
+    heed_signals,
     in_child,
     litter,
     remove,
@@ -35,6 +36,10 @@ from faults.outcomes import (
 
 WRITERS = 50 if FULL else 3
 SIGNALS = 50 if FULL else 4
+STOPPING = [
+    pytest.param(number, id=number.name)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+]
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +71,7 @@ def test_of_two_writers_one_wins(
     count(f"two writers, {suffix}", turns=WRITERS, won=codes[0], exit_4=codes[4])
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
+@pytest.mark.parametrize("number", STOPPING)
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_a_signal_leaves_no_litter(
     tmp_path: Path,
@@ -88,6 +93,7 @@ def test_a_signal_leaves_no_litter(
         def run(ready: int = ready[1]) -> None:
             from ptystore_cli.failures import prepare_process
 
+            heed_signals()
             signal.signal(signal.SIGINT, signal.default_int_handler)
             prepare_process()
             os.write(ready, b".")
@@ -110,7 +116,7 @@ def test_a_signal_leaves_no_litter(
     count(f"{number.name}, {suffix}", runs=SIGNALS, **outcomes, litter=0)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
+@pytest.mark.parametrize("number", STOPPING)
 def test_a_signal_to_a_real_command_line(tmp_path: Path, number: signal.Signals) -> None:
     """As a shell runs it: a process of its own, stopped once its staging is there."""
     source, path = tmp_path / "source.npz", tmp_path / "scan.zarr"
@@ -120,6 +126,7 @@ def test_a_signal_to_a_real_command_line(tmp_path: Path, number: signal.Signals)
         [sys.executable, "-m", "ptystore_cli", "ingest", str(source), str(path)],
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=heed_signals,
     )
     while not litter(path) and not path.exists():
         time.sleep(0.001)
@@ -131,6 +138,45 @@ def test_a_signal_to_a_real_command_line(tmp_path: Path, number: signal.Signals)
         assert len(said.splitlines()) == 1
         assert said.startswith("ptystore: ")
     assert litter(path) == []
+
+
+def ignore_signals() -> None:
+    """As a process is started by nohup in the background of a script."""
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+
+
+def test_a_signal_that_is_ignored_stays_so(tmp_path: Path, source: Path, whole: str) -> None:
+    path = tmp_path / "scan.zarr"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "ptystore_cli", "ingest", str(source), str(path)],
+        preexec_fn=ignore_signals,
+    )
+    while not litter(path) and not path.exists():
+        time.sleep(0.001)
+    process.send_signal(signal.SIGHUP)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(60) == 0
+    assert (state(path, whole=whole), litter(path)) == ("whole", [])
+
+
+def test_these_tests_need_no_signals_from_whom_starts_them() -> None:
+    """`nohup make test &` in a script ignores some, and every process inherits that."""
+
+    def heeded() -> None:
+        ignore_signals()
+        asked = "import signal; print([signal.getsignal(signal.SIGINT), signal.getsignal(1)])"
+        found = [
+            subprocess.run(
+                [sys.executable, "-c", asked], preexec_fn=how, stdout=subprocess.PIPE, check=True
+            ).stdout.decode()
+            for how in (None, heed_signals)
+        ]
+        assert found[0].count("SIG_IGN") == 2
+        assert "default_int_handler" in found[1]
+        assert "SIG_DFL" in found[1]
+
+    assert wait(in_child(heeded)) == 0
 
 
 def random_scan(nbytes: int) -> ptystore.Dataset:
@@ -195,6 +241,7 @@ def test_a_full_disk(small_disk: Path, suffix: str, count: Callable[..., None]) 
         with pytest.raises(ptystore.StorageError, match="disk full") as caught:
             ptystore.write(widened(scan), path, jobs=1, progress=fill)
         assert caught.value.exit_code == 6
+        assert caught.value.file == str(path)
         assert (state(path), litter(path)) == ("absent", [])
         filler.unlink()
     digest = ptystore.write(scan, path).digest

@@ -98,7 +98,7 @@ def everything() -> Dataset:
     arrays |= {f"glob {dtype.strip('?')}.x": values(dtype, (4, 5)) for dtype in DTYPES}
     arrays |= {f"0d+{dtype.strip('?')}": values(dtype, ()) for dtype in DTYPES}
     arrays |= {"empty": np.zeros((3, 0, 2), "u2"), "no text": np.zeros((0, 2), "U3")}
-    attrs = {"diff3d": {"signal": "counts", "units": "counts", "amplitude_scale": 2.5, "µ": ["é"]}}
+    attrs = {"diff3d": {"signal": "counts", "units": "counts", "exposure": 2.5, "µ": ["é"]}}
     return ptystore.dataset_of({**arrays, **scan()}, document(), attrs=attrs)
 
 

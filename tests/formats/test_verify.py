@@ -127,11 +127,13 @@ def test_an_edited_root(store: Path) -> None:
 
 def test_a_digest_of_the_whole_that_is_not_its_fields(store: Path) -> None:
     from ptystore.formats.zarr.manifest import entry_of, read_manifest, write_manifest
+    from ptystore.storage.local import SourceFolder
 
     text = (store / "zarr.json").read_text("utf-8")
     whole = json.loads(text)["attributes"]["ptystore"]["digest"]
     (store / "zarr.json").write_text(text.replace(whole, "0" * 64), "utf-8")
-    write_manifest(store, read_manifest(store) | {"zarr.json": entry_of(store / "zarr.json")})
+    entries = read_manifest(SourceFolder(store))
+    write_manifest(store, entries | {"zarr.json": entry_of(store / "zarr.json")})
     (line,) = ptystore.verify(store).damage
     assert "digest of the whole" in line
 

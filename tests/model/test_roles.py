@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import pytest
 
 from ptystore.errors import InputError, ParameterError
-from ptystore.model.roles import RoleOverrides, decide_frame_axes
+from ptystore.model.roles import RoleOverrides, decide_frame_axes, override_frame_axes
 
 Shape = tuple[int, ...]
 
@@ -162,11 +162,111 @@ def test_role_overrides() -> None:
         axis_of("extra", longer, per_frame=("extra",))
 
 
-def test_a_known_name_can_be_made_global() -> None:
-    shapes = scan((9, 64, 64), 9, scan_index=(1,))
-    with pytest.raises(InputError, match="scan_index 1"):
+@pytest.mark.parametrize(
+    "name",
+    ["diff3d", "xcoords", "ycoords", "xcoords_start", "ycoords_start", "scan_index", "Y"],
+)
+def test_per_frame_fields_of_the_contract_can_not_be_global(name: str) -> None:
+    shapes = scan((9, 64, 64), 9, Y=(9, 64, 64), xcoords_start=(9,), ycoords_start=(9,),
+                  scan_index=(9,))  # fmt: skip
+    stored = decide_frame_axes(shapes)
+    overrides = RoleOverrides(global_=("probeGuess", name))
+    for decide in (
+        lambda: decide_frame_axes(shapes, overrides),
+        lambda: override_frame_axes(stored, shapes, overrides),
+    ):
+        with pytest.raises(ParameterError, match="can't be declared global") as caught:
+            decide()
+        assert caught.value.member == name
+
+
+ADVICE = {
+    "frames without positions": (scan((15, 64, 64), 12), "one position for each frame"),
+    "a position too many": (scan((9, 64, 64), 9, xcoords=(10,)), "one position for each frame"),
+    "an optional field": (scan((9, 64, 64), 9, scan_index=(1,)), "--skip scan_index leaves"),
+    "patches of another scan": (scan((9, 64, 64), 9, Y=(8, 64, 64)), "--skip Y leaves"),
+    "patches in another order": (
+        scan((9, 64, 48), 9, (64, 48), Y=(64, 48, 9)), "--axis-order hwn",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("shapes", "words"), ADVICE.values(), ids=ADVICE)
+def test_the_advice_names_only_what_helps(shapes: Mapping[str, Shape], words: str) -> None:
+    with pytest.raises(InputError, match="disagree") as caught:
+        decide_frame_axes(shapes, RoleOverrides(axis_order="nhw"))
+    assert caught.value.advice
+    assert words in caught.value.advice
+    assert "--global" not in caught.value.advice
+
+
+def test_the_advice_for_an_unknown_array_is_to_declare_it_global() -> None:
+    shapes = scan((9, 64, 64), 9, gain=(8,))
+    with pytest.raises(InputError) as caught:
+        decide_frame_axes(shapes, RoleOverrides(per_frame=("gain",)))
+    assert caught.value.advice == "--global gain if it is not per frame"
+
+
+COLUMNS = [((9,), 0), ((9, 1), 0), ((1, 9), 1), ((9, 1, 1), 0), ((1, 1, 9), 2), ((1, 9, 1), 1)]
+
+
+@pytest.mark.parametrize(("shape", "axis"), COLUMNS)
+def test_positions_in_columns_and_rows_count_frames(shape: Shape, axis: int) -> None:
+    shapes = scan((64, 64, 9), 9, xcoords=shape, ycoords=shape, scan_index=shape, gain=(9,))
+    axes = decide_frame_axes(shapes)
+    assert [axes[name] for name in ("xcoords", "ycoords", "scan_index")] == [axis] * 3
+    assert (axes["diff3d"], axes["gain"]) == (2, 0)
+    # To say what is so anyway changes nothing.
+    assert decide_frame_axes(shapes, RoleOverrides(per_frame=("xcoords", "diff3d"))) == axes
+
+
+@pytest.mark.parametrize(
+    ("frames", "probe", "axis"),
+    [
+        ((16, 16, 40), (16, 16), 2), ((40, 16, 16), (16, 16), 0), ((16, 16, 16), (16, 16), 0),
+        ((12, 16, 40), (12, 16), 2), ((12, 16, 40), (16, 40), 0), ((16, 16, 40), (16, 16, 1), 2),
+        ((16, 16, 40), (3, 16, 16), 2), ((40, 16, 16), (64, 64), 0), ((1, 40, 16, 16), (16, 16), 1),
+    ],
+)  # fmt: skip
+def test_without_positions_the_probe_says_which_axis(
+    frames: Shape, probe: Shape, axis: int
+) -> None:
+    assert axis_of("diff3d", {"diff3d": frames, "probeGuess": probe}) == axis
+
+
+@pytest.mark.parametrize(
+    "shapes",
+    [
+        {"diffraction": (16, 16, 40)},
+        {"diffraction": (16, 16, 40), "probeGuess": (64, 64)},
+        {"diffraction": (12, 16, 40), "probeGuess": (64, 64)},
+    ],
+)
+def test_without_positions_and_a_probe_that_fits_it_must_be_said(
+    shapes: Mapping[str, Shape],
+) -> None:
+    with pytest.raises(InputError, match="no scan positions") as caught:
         decide_frame_axes(shapes)
-    assert axis_of("scan_index", shapes, global_=("scan_index",)) is None
+    assert caught.value.advice
+    assert "--axis-order" in caught.value.advice
+    for order, axis in (("nhw", 0), ("hwn", 2)):
+        assert axis_of("diffraction", shapes, axis_order=order) == axis
+
+
+def test_nominal_positions_count_where_there_are_no_others() -> None:
+    shapes = {"diffraction": (16, 16, 40), "xcoords_start": (40,)}
+    assert axis_of("diffraction", shapes) == 2
+
+
+def test_a_frame_stays_global_with_axes_of_length_1_about() -> None:
+    shapes = scan(
+        (48, 48, 32, 1), 48, (48, 32, 1), objectGuess=(1, 48, 90), mask=(48, 32), back=(48, 90),
+        gain=(48, 3),
+    )  # fmt: skip
+    axes = decide_frame_axes(shapes)
+    assert (axes["mask"], axes["back"], axes["gain"]) == (None, None, 0)
+    assert axis_of("diff3d", scan((1, 9, 64, 64), 9)) == 1
+    assert axis_of("Y", scan((1, 64, 64), 1, Y=(1, 64, 64, 1))) == 0
 
 
 def test_overrides_that_make_no_sense() -> None:
@@ -186,6 +286,8 @@ def test_a_single_value_for_a_per_frame_field() -> None:
     with pytest.raises(InputError, match="one for each frame") as caught:
         decide_frame_axes({"diffraction": (3, 4, 4), "ycoords": ()})
     assert caught.value.member == "ycoords"
+    with pytest.raises(InputError, match="one for each frame"):
+        decide_frame_axes({"diffraction": ()})
 
 
 def test_order_is_the_source_s() -> None:

@@ -112,3 +112,93 @@ def test_fewer_workers_where_memory_is_short(tmp_path: Path) -> None:
     report = ptystore.write(dataset(), tmp_path / "a.zarr", max_memory=200 << 20, jobs=64)
     np.testing.assert_array_equal(ptystore.open(report.path)["Y"][:3], dataset()["Y"][:3])
     assert ptystore.plan(dataset(), tmp_path / "b.zarr", max_memory=200 << 20, jobs=64).jobs < 64
+
+
+def only(count: int, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Let the system give `count` more threads; the names of those it gave, as they come."""
+    given: list[str] = []
+    start = threading.Thread.start
+
+    def limited(thread: threading.Thread) -> None:
+        if len(given) >= count:
+            raise RuntimeError("can't start new thread")
+        given.append(thread.name)
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", limited)
+    return given
+
+
+@pytest.mark.parametrize("count", [0, 1, 3])
+def test_fewer_threads_than_asked_for_do_the_work(
+    count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = only(count, monkeypatch)
+    many = threading.Barrier(count + 1)
+    done: list[str] = []
+
+    def meet() -> None:
+        # The caller is one of those at work where the system has no thread left for it.
+        many.wait(timeout=60)
+        done.append(threading.current_thread().name)
+
+    with ThreadPool(count + 2) as pool:
+        futures = [pool.submit(meet) for _ in range(count + 1)]
+        assert [future.result() for future in futures] == [None] * (count + 1)
+        assert list(pool.map(str, range(50))) == [str(n) for n in range(50)]
+    assert sorted(done) == sorted([*given, threading.current_thread().name])
+    assert len(given) == count
+
+
+@pytest.mark.parametrize("count", [0, 1, 2])
+@pytest.mark.parametrize("suffix", scans.SUFFIXES)
+def test_a_limit_on_threads_changes_no_result(
+    tmp_path: Path, suffix: str, count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scan = dataset()
+    ptystore.write(scan, tmp_path / f"a{suffix}", jobs=4)
+    given = only(count, monkeypatch)
+    ptystore.write(scan, tmp_path / f"b{suffix}", jobs=4)
+    assert files(tmp_path / f"a{suffix}") == files(tmp_path / f"b{suffix}")
+    read = ptystore.open(tmp_path / f"b{suffix}")
+    assert ptystore.verify(read.source.path, jobs=4).ok
+    taken = read.take([5, 1, 299])
+    np.testing.assert_array_equal(taken["Y"], scan["Y"][[5, 1, 299]])
+    seen = np.concatenate([batch["Y"] for batch in read.batches(7)])
+    np.testing.assert_array_equal(seen, scan["Y"].values())
+    assert len(given) == count
+
+
+@pytest.mark.parametrize("count", [0, 2])
+def test_errors_and_ctrl_c_pass_whoever_works(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    only(count, monkeypatch)
+
+    def fail() -> None:
+        raise ValueError("no")
+
+    def stop() -> None:
+        raise KeyboardInterrupt
+
+    with ThreadPool(4) as pool:
+        with pytest.raises(ValueError, match="no"):
+            pool.submit(fail).result()
+        with pytest.raises(ValueError, match="invalid literal"):
+            list(pool.map(int, ["1", "x", "3"]))
+        with pytest.raises(KeyboardInterrupt):
+            pool.submit(stop).result()
+        assert pool.submit(lambda: 7).result() == 7
+
+
+def test_what_is_cancelled_never_begins() -> None:
+    begun: list[int] = []
+    go_on = threading.Event()
+    pool = ThreadPool(1)
+    running = pool.submit(lambda: begun.append(0) or go_on.wait(60))
+    later = [pool.submit(lambda: begun.append(1)) for _ in range(5)]
+    threading.Timer(0.05, go_on.set).start()
+    pool.close(cancel=True)
+    assert running.result()
+    assert all(future.cancelled() for future in later)
+    assert begun == [0]
+    with pytest.raises(RuntimeError):
+        pool.submit(lambda: 1)

@@ -107,7 +107,7 @@ hub = Hub(folder / "hub")
 for again in (False, True):
     with hub.opened(folder / "scan.npz"):
         assert hub.adopt({"doses": [1000]}, {}, overwrite=False) is again
-assert hub.read_json("plan/plan.json")["plan"] == {"doses": [1000]}
+        assert hub.read_json("plan/plan.json")["plan"] == {"doses": [1000]}
 assert not [name for name in os.listdir(folder) if name.startswith(".")], os.listdir(folder)
 """
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 
 import pytest
 
@@ -31,6 +32,21 @@ def test_run_again_it_uses_what_verifies(tmp_path, base):
     assert set(report.reused) == digests(hub).keys()
     assert tree(hub / "data") == before
     assert sum("reused, verified" in line for line in lines) == 11
+
+
+@pytest.mark.parametrize("name", ["canonical.zarr", "test.npz"])
+def test_what_a_killed_run_left_beside_a_product_goes(tmp_path, base, name):
+    """The product itself is whole and is used again."""
+    hub = tmp_path / "hub"
+    small(hub, base)
+    folder = hub / "data/phase_c/dose_200"
+    left_beside = folder / f".{name}.ptystore-{socket.gethostname()}-0123456789abcdef"
+    left_beside.mkdir()
+    lines = []
+    report = small(hub, base, log=lines.append)
+    assert set(report.reused) == digests(hub).keys()
+    assert not left_beside.exists()
+    assert sum(f"warning: data/phase_c/dose_200/{name}: removed" in line for line in lines) == 1
 
 
 def flip(path):

@@ -35,8 +35,6 @@ def test_a_canonical_scan_has_none() -> None:
 
 
 CASES: dict[str, tuple[dict[str, Any], tuple[str | None, str], str]] = {
-    "no object": ({"objectGuess": None}, ("objectGuess", "missing"), "missing"),
-    "no probe": ({"probeGuess": None}, ("probeGuess", "missing"), "missing"),
     "no positions": ({"xcoords": None}, ("xcoords", "missing"), "missing"),
     "no frames": ({"diffraction": None}, ("diffraction", "missing"), "missing"),
     "double object": (
@@ -133,7 +131,7 @@ def test_history_and_metadata() -> None:
 
 def test_an_empty_scan_is_no_crash() -> None:
     scan = ptystore.dataset_of({"diffraction": np.zeros((0, 4, 4), np.float32)})
-    assert ("objectGuess", "missing") in found(scan)
+    assert ("xcoords", "missing") in found(scan)
 
 
 def test_as_text() -> None:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import fcntl
 import os
+import shutil
 import socket
+import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -93,7 +97,7 @@ def test_a_staging_folder_taken_for_litter_before_it_is_locked(
     mkdir, flock = os.mkdir, fcntl.flock
 
     def clear() -> None:
-        publish._clear_litter(destination, lambda text: None)
+        publish.clear_litter(destination, lambda text: None)
 
     def raced_mkdir(path: str, *mode: int) -> None:
         mkdir(path, *mode)
@@ -301,3 +305,82 @@ def test_through_a_linked_folder_and_with_the_usual_permissions(tmp_path: Path) 
     put(tmp_path / "link" / "scan")
     assert state(tmp_path / "real" / "scan") == "new"
     assert (tmp_path / "real" / "scan").stat().st_mode == (tmp_path / "real").stat().st_mode
+
+
+def exchange_refused(code: int) -> Callable[..., int]:
+    """renameat2 of a filesystem that has no exchange, and says so in its own way."""
+
+    def renameat2(old_fd: int, old: bytes, new_fd: int, new: bytes, flags: int) -> int:
+        if flags == 1 and not os.path.lexists(new):
+            os.rename(old, new)
+            return 0
+        ctypes.set_errno(code if flags == 2 else errno.EEXIST)
+        return -1
+
+    return renameat2
+
+
+@FOLDERS
+@pytest.mark.parametrize("code", [errno.EXDEV, errno.EINVAL, errno.ENOSYS])
+def test_filesystems_without_exchange(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: bool, code: int
+) -> None:
+    monkeypatch.setattr(publish, "_libc_renameat2", exchange_refused(code))
+    destination = tmp_path / "scan"
+    put(destination, folder, data=OLD)
+    assert put(destination, not folder, overwrite=True) == []
+    put(destination, folder, overwrite=True)
+    assert (state(destination), litter(destination)) == ("new", [])
+
+
+def test_a_folder_that_an_overlay_can_not_move(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publish, "_libc_renameat2", exchange_refused(errno.EXDEV))
+    destination = tmp_path / "scan"
+    put(destination, data=OLD)
+    rename = os.rename
+
+    def refused(old: Path, new: Path) -> None:
+        if old == destination:
+            fail(errno.EXDEV)()
+        rename(old, new)
+
+    monkeypatch.setattr(os, "rename", refused)
+    with pytest.raises(DestinationError, match="overlay filesystem") as caught:
+        put(destination, overwrite=True)
+    assert caught.value.exit_code == 4
+    assert "remove it first" in str(caught.value.advice)
+    assert (state(destination), litter(destination)) == ("old", [])
+
+
+@pytest.fixture
+def overlay(tmp_path: Path) -> Iterator[Path]:
+    """A real overlay filesystem with `file` and `folder` in its lower layer, or a skip."""
+    for name in ("lower", "upper", "work", "merged"):
+        (tmp_path / name).mkdir()
+    for name in ("file", "folder"):
+        put(tmp_path / "lower" / name, name == "folder", data=OLD)
+    layers = ",".join(f"{one}dir={tmp_path / one}" for one in ("lower", "upper", "work"))
+    merged = tmp_path / "merged"
+    mount = ["mount", "-t", "overlay", "-o", layers, "overlay", str(merged)]
+    if shutil.which("mount") is None or subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("no overlay filesystem can be mounted here: the tests before stand in for it")
+    yield merged
+    subprocess.run(["umount", "-l", str(merged)], check=True)
+
+
+@FOLDERS
+@pytest.mark.parametrize("name", ["file", "folder", "own"])
+def test_on_an_overlay_filesystem(overlay: Path, name: str, folder: bool) -> None:
+    if name == "own":
+        put(overlay / name, folder, data=OLD)
+    before = state(overlay / name)
+    try:
+        put(overlay / name, folder, overwrite=True)
+    except DestinationError:
+        assert name == "folder"  # unless the kernel can redirect folders
+        assert state(overlay / name) == before == "old"
+    else:
+        assert state(overlay / name) == "new"
+    assert sorted(os.listdir(overlay)) == sorted({"file", "folder", name})

@@ -147,7 +147,7 @@ def test_kill_9_at_every_call(
         # Only where the kernel can't exchange, the old one is aside for a moment.
         assert found in (before, "new") or (found == "absent" and aside and not kernel)
         said: list[str] = []
-        publish._clear_litter(destination, said.append)
+        publish.clear_litter(destination, said.append)
         assert state(destination) == (before if found == "absent" else found)
         assert litter(destination) == []
         assert bool(said) or not [name for name in left if ".ptystore-old-" not in name]

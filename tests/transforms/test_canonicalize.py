@@ -165,6 +165,7 @@ def test_flips_and_dtypes(flipx: bool, flipy: bool, keep_dtypes: bool) -> None:
         "ycoords_start": np.arange(6, dtype=np.int16),
         "dark": np.arange(12, dtype=np.uint16).reshape(3, 4),
         "gain": np.arange(6, dtype=np.uint16),
+        "scan_index": np.arange(6, dtype=np.uint16),
         "small": np.arange(4, dtype=np.uint8),
         "phase": np.ones((2, 2), np.complex128),
         "label": np.array("sample 7"),
@@ -182,8 +183,8 @@ def test_flips_and_dtypes(flipx: bool, flipy: bool, keep_dtypes: bool) -> None:
             expected = values if keep_dtypes else values.astype(np.float64)
             if (flipx, flipy)[name.startswith("y")]:
                 expected = -expected
-        elif values.dtype == np.uint16:
-            expected = values.astype(np.float32)
+        elif name == "scan_index":
+            expected = values.astype(np.int64)
         elif values.dtype == np.complex128 and not keep_dtypes:
             expected = values.astype(np.complex64)
         assert result[name].dtype == expected.dtype, name

@@ -237,7 +237,9 @@ def test_the_metadata_speak_of_the_new_frames():
         "positions": "file", "left_out": [],
     }  # fmt: skip
     created = simulate(dataset(), dose=55).metadata
-    assert created.physics == {"gridsize": 1, "N": 32, "nphotons": 55}
+    assert created.physics == {
+        "gridsize": 1, "N": 32, "nphotons": 55, "measurement_domain": "normalized_amplitude",
+    }  # fmt: skip
     assert "nphotons" not in simulate(dataset(), noise=False).metadata.physics
 
 

@@ -16,20 +16,31 @@ if TYPE_CHECKING:
 __all__ = ["print_problems", "print_repaired", "print_verified"]
 
 
-def print_problems(problems: Sequence[ptystore.Problem], source: Path, output: Output) -> None:
-    """`validate`: a line for each problem."""
+def print_problems(
+    problems: Sequence[ptystore.Problem],
+    notes: Sequence[ptystore.Problem],
+    source: Path,
+    output: Output,
+) -> None:
+    """`validate`: a line for each problem, and for each note."""
     for problem in problems:
         say(printable(problem), output)
+    for note in notes:
+        say(f"note: {printable(note)}", output)
     found = plural(len(problems), "problem") if problems else "no problems"
     say(f"{printable(source)}: {found}", output)
     listed = [problem.to_dict() for problem in problems]
-    print_json({"file": str(source), "ok": not problems, "problems": listed}, output)
+    noted = [note.to_dict() for note in notes]
+    said = {"file": str(source), "ok": not problems, "problems": listed, "notes": noted}
+    print_json(said, output)
 
 
 def print_verified(report: ptystore.VerifyReport, output: Output) -> None:
     """`verify`: what was compared, or a line for each damage."""
     for line in report.damage:
         say(printable(line), output)
+    for line in report.remarks:
+        say(f"note: {printable(line)}", output)
     if report.ok:
         against = (
             f"{report.recorded} of them as their recorded digests say"

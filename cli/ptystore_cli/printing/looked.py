@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ptystore_cli.options import Output
 from ptystore_cli.printing.words import by, plural, print_json
-from ptystore_cli.terminal import format_bytes, format_ratio, printable, say, table
+from ptystore_cli.terminal import (
+    format_bytes,
+    format_ratio,
+    printable,
+    say,
+    shortened,
+    table,
+)
 
 if TYPE_CHECKING:
     import ptystore
@@ -18,6 +26,9 @@ __all__ = ["print_description", "print_digests", "print_history", "print_overlap
 
 # Digits of a digest that tell stores apart at a glance.
 _SHORT = 10
+
+# Parameters, and inputs, of a record that its line shows; --json shows all.
+_MANY = 50
 
 # What `info` shows of the physics parameters.
 _SUMMARY = ("nphotons", "N", "gridsize")
@@ -31,6 +42,9 @@ _METRICS = {
 
 def print_description(scan: ptystore.Dataset, about: Mapping[str, Any], output: Output) -> None:
     """`info`: two tables, that fit a narrow terminal, of what `ptystore.describe` says."""
+    if output.json or output.quiet:
+        print_json(about, output)
+        return
     fields = about["fields"]
     stored = about["stored_bytes"]
     size = f"{format_bytes(about['bytes'])} in {format_bytes(stored)}"
@@ -71,7 +85,6 @@ def print_description(scan: ptystore.Dataset, about: Mapping[str, Any], output: 
     # Columns that say nothing of any field (an NPZ has no chunks) are left out.
     kept = [i for i in range(len(columns)) if i == 0 or any(row[i] for row in where)]
     say(table([columns[i] for i in kept], [[row[i] for i in kept] for row in where]), output)
-    print_json(about, output)
 
 
 def _dims(field: Mapping[str, Any]) -> str:
@@ -111,37 +124,41 @@ def _record_line(record: Mapping[str, Any]) -> str:
     parameters, inputs = record.get("parameters"), record.get("inputs")
     words = [_value(record.get(key, "?")) for key in ("timestamp", "tool", "operation")]
     if isinstance(parameters, Mapping):
-        words += [f"{printable(name)}={_value(value)}" for name, value in parameters.items()]
-    for source in inputs if isinstance(inputs, list) else []:
+        named = islice(parameters.items(), _MANY)
+        words += [f"{_value(name)}={_value(value)}" for name, value in named]
+        words += ["…"] if len(parameters) > _MANY else []
+    inputs = inputs if isinstance(inputs, list) else []
+    for source in inputs[:_MANY]:
         if isinstance(source, Mapping):
             digest = source.get("digest")
             short = f" ({_value(digest)[:_SHORT]})" if digest else ""
             words.append(f"from {_value(source.get('file', '?'))}{short}")
-    return "  ".join(words)
+    return "  ".join([*words, *(["…"] if len(inputs) > _MANY else [])])
 
 
 def _value(value: object) -> str:
-    """A value of a JSON document; text without its quotes."""
-    return printable(value if isinstance(value, str) else json.dumps(value))
+    """A value of a JSON document, cut short where it is long; text without its quotes."""
+    return printable(shortened(value if isinstance(value, str) else json.dumps(value)))
 
 
 def print_digests(
-    source: Path,
+    scan: ptystore.Dataset,
     fields: Mapping[str, str | None],
     whole: str | None,
     recorded: bool,
     output: Output,
 ) -> None:
-    """`digest`: a line for each field and one for the whole, as sha256sum has them."""
+    """`digest`: a line for each field and one for the whole, as sha256sum has them.
+
+    The JSON can be signed: the same scan gives the same bytes, wherever it lies.
+    """
     for name, digest in [*fields.items(), ("(all)", whole)]:
         say(f"{digest or '-' * 64}  {printable(name)}", output)
-    document = {
-        "file": str(source),
-        "recorded": recorded,
-        "fields": dict(fields),
-        "digest": whole,
-    }
-    print_json(document, output)
+    if output.json:
+        import ptystore
+
+        document = ptystore.digest_document(scan, fields, whole)
+        print_json({**document, "recorded": recorded}, output)
 
 
 def print_overlap(src: Path, measured: ptystore.MeasuredOverlap, output: Output) -> None:

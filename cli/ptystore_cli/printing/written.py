@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from ptystore_cli.options import Output
 from ptystore_cli.printing.words import by, plural, print_json
-from ptystore_cli.terminal import format_bytes, format_ratio, printable, say, table
+from ptystore_cli.terminal import format_bytes, format_ratio, printable, say, table, warn
 
 if TYPE_CHECKING:
     import ptystore
@@ -38,6 +38,8 @@ def print_written(report: ptystore.WriteReport, scan: ptystore.Dataset, output: 
 
 def print_plan(plan: ptystore.WritePlan, output: Output) -> None:
     """What `write` would do."""
+    for line in plan.warnings:
+        warn(line, output)
     rows = [
         [
             field.name,

@@ -5,23 +5,25 @@ Each is called with the frames' indices and a block, (frames, …), and can be p
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ptystore.compute.frame_tally import FrameTally
+from ptystore.compute.negative_counts import Screen
 from ptystore.errors import InputError
 from ptystore.model.lazy_array import Array, Indices
-from ptystore.model.process_lock import ProcessLock
 
 __all__ = [
     "AmplitudeToCounts",
     "Cast",
     "CountsToAmplitude",
+    "KeepAmplitude",
     "KeepCounts",
     "Negated",
     "Reshaped",
-    "SaturatedFrames",
+    "WholeIndices",
 ]
 
 
@@ -32,7 +34,24 @@ class Cast:
         self._dtype = dtype
 
     def __call__(self, frames: Indices, block: Array, /) -> Array:
-        return block.astype(self._dtype)
+        with np.errstate(over="ignore"):
+            return block.astype(self._dtype)
+
+
+class WholeIndices:
+    """Indices as int64; refuses what is no whole number that int64 holds."""
+
+    def __call__(self, frames: Indices, block: Array, /) -> Array:
+        fits = np.ones(block.shape, bool)
+        if block.dtype == np.uint64:
+            fits = block <= np.uint64(np.iinfo(np.int64).max)
+        elif block.dtype.kind == "f":
+            wide = block.astype(np.float64)
+            fits = (np.abs(wide) < 2.0**63) & (np.floor(wide) == wide)
+        if not fits.all():
+            first = int(np.flatnonzero(~fits.reshape(len(block), -1).all(axis=1))[0])
+            raise InputError(f"holds {block[first]} at {frames[first]}, which is no index")
+        return block.astype(np.int64)
 
 
 class Negated:
@@ -56,86 +75,71 @@ class Reshaped:
 
 
 class CountsToAmplitude:
-    """``sqrt(counts) / scale`` as float32; refuses negative counts, notes saturated frames."""
+    """``sqrt(counts) / scale`` as float32, of counts that `screen` lets pass."""
 
-    def __init__(self, scale: float, tally: SaturatedFrames) -> None:
+    def __init__(self, scale: float, tally: FrameTally, screen: Screen) -> None:
         self._scale = float(scale)
         self._tally = tally
+        self._screen = screen
+
+    def prepare(self, scratch: Path | None) -> None:
+        """What the screen has to know before the first block."""
+        self._screen.prepare(scratch)
 
     def __call__(self, frames: Indices, block: Array, /) -> Array:
-        _check_counts(frames, block, self._tally)
+        block = self._screen(frames, block)
+        self._tally.add(frames, block)
         # The root of an integer below 2**24 is the same in single as in double precision
         # once rounded; larger ones need the double, and so does a root that is divided.
         narrow = self._scale == 1.0 and block.dtype.itemsize <= 2 and block.dtype.kind in "iu"
         values = np.sqrt(block, dtype=np.float32 if narrow else np.float64)
         if self._scale != 1.0:
             values = values / self._scale
-        return values.astype(np.float32, copy=False)
+        return _single(values)
 
 
 class KeepCounts:
-    """Counts as float32, without a root; refuses negative counts, notes saturated frames."""
+    """Counts as float32, without a root, of counts that `screen` lets pass."""
 
-    def __init__(self, tally: SaturatedFrames) -> None:
+    def __init__(self, tally: FrameTally, screen: Screen) -> None:
+        self._tally = tally
+        self._screen = screen
+
+    def prepare(self, scratch: Path | None) -> None:
+        """What the screen has to know before the first block."""
+        self._screen.prepare(scratch)
+
+    def __call__(self, frames: Indices, block: Array, /) -> Array:
+        block = self._screen(frames, block)
+        self._tally.add(frames, block)
+        return _single(block)
+
+
+class KeepAmplitude:
+    """Amplitude as float32."""
+
+    def __init__(self, tally: FrameTally) -> None:
         self._tally = tally
 
     def __call__(self, frames: Indices, block: Array, /) -> Array:
-        _check_counts(frames, block, self._tally)
-        return block.astype(np.float32)
+        self._tally.add(frames, block)
+        return _single(block)
 
 
 class AmplitudeToCounts:
     """``(scale · amplitude)²`` as float32."""
 
-    def __init__(self, scale: float) -> None:
+    def __init__(self, scale: float, tally: FrameTally) -> None:
         self._scale = float(scale)
+        self._tally = tally
 
     def __call__(self, frames: Indices, block: Array, /) -> Array:
-        return np.square(block.astype(np.float64) * self._scale).astype(np.float32)
+        self._tally.add(frames, block)
+        with np.errstate(over="ignore"):
+            return _single(np.square(block.astype(np.float64) * self._scale))
 
 
-def _check_counts(frames: Indices, block: Array, tally: SaturatedFrames) -> None:
-    if block.size == 0:
-        return
-    if block.dtype.kind in "if" and block.min() < 0:
-        bad = (block < 0).reshape(block.shape[0], -1).any(axis=1)
-        raise InputError(
-            f"holds negative counts, first in frame {frames[bad][0]}",
-            advice="subtract the dark field before, or clip at zero",
-        )
-    if block.dtype.kind in "iu":
-        top = np.iinfo(block.dtype).max
-        if block.max() == top:
-            full = (block == top).reshape(block.shape[0], -1).any(axis=1)
-            tally.note(frames[full], int(top))
-
-
-class SaturatedFrames:
-    """Collects, from any worker, the frames that reach the largest value of their dtype."""
-
-    def __init__(self) -> None:
-        self._lock = ProcessLock()
-        self._frames: set[int] = set()
-        self._top = 0
-
-    def note(self, frames: Indices, top: int) -> None:
-        """Remember frames; the same ones may be noted again."""
-        with self._lock:
-            self._frames.update(frames.tolist())
-            self._top = top
-
-    def lines(self) -> Iterable[str]:
-        """What to tell the user, nothing where no frame is saturated."""
-        with self._lock:
-            count, first = len(self._frames), min(self._frames, default=None)
-        if count:
-            yield (
-                f"{count} frames are saturated: they reach {self._top}, "
-                f"the largest value of their dtype; the first is frame {first}"
-            )
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__init__()  # type: ignore[misc]
+def _single(values: Array) -> Array:
+    """As float32; what is too large for it becomes infinite without a word of numpy's."""
+    with np.errstate(over="ignore"):
+        return values.astype(np.float32, copy=False)

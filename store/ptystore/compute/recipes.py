@@ -6,18 +6,19 @@ A recipe is its name, the fields it is computed from, and JSON parameters.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from ptystore.compute.conversions import (
     AmplitudeToCounts,
-    Cast,
     CountsToAmplitude,
+    KeepAmplitude,
     KeepCounts,
-    SaturatedFrames,
 )
+from ptystore.compute.frame_tally import FrameTally
+from ptystore.compute.negative_counts import RefuseNegative, Screen, ZeroNegative
 from ptystore.compute.patch_windows import PatchWindows
 from ptystore.model.buffered_array import BufferedArray
 from ptystore.model.lazy_array import (
@@ -30,6 +31,9 @@ from ptystore.model.lazy_array import (
 
 __all__ = ["build", "canonical_frames", "patches"]
 
+# By the parameter `negative` of a recipe.
+_SCREENS: Mapping[str, Callable[[], Screen]] = {"refuse": RefuseNegative, "zero": ZeroNegative}
+
 
 def build(
     compute: str, inputs: Sequence[LazyArray], parameters: Mapping[str, Any]
@@ -38,7 +42,7 @@ def build(
     if compute == "patches" and len(inputs) == 3:
         return patches(inputs, parameters)
     if compute == "canonical_frames" and len(inputs) == 1:
-        return canonical_frames(inputs[0], parameters, SaturatedFrames())
+        return canonical_frames(inputs[0], parameters, FrameTally())
     raise ValueError(f"unknown recipe {compute!r} of {len(inputs)} fields")
 
 
@@ -57,17 +61,25 @@ def patches(inputs: Sequence[LazyArray], parameters: Mapping[str, Any]) -> Compu
 
 
 def canonical_frames(
-    frames: LazyArray, parameters: Mapping[str, Any], tally: SaturatedFrames
+    frames: LazyArray,
+    parameters: Mapping[str, Any],
+    tally: FrameTally,
+    screen: Screen | None = None,
 ) -> ComputedArray:
-    """Frames as float32, frame axis first, of the signal ``parameters["to"]``."""
+    """Frames as float32, frame axis first, of the signal ``parameters["to"]``.
+
+    `screen` is what is done with negative counts, by default what the parameters say.
+    """
     known, wanted = parameters["from"], parameters["to"]
     scale = float(parameters["scale"])
+    screen = screen or _SCREENS[parameters.get("negative", "refuse")]()
     function: BlockFunction
-    if known == "counts":
-        function = CountsToAmplitude(scale, tally) if wanted == "amplitude" else KeepCounts(tally)
-    elif wanted == "counts":
-        function = AmplitudeToCounts(scale)
+    if known == "amplitude":
+        to_counts = wanted == "counts"
+        function = AmplitudeToCounts(scale, tally) if to_counts else KeepAmplitude(tally)
+    elif wanted == "amplitude":
+        function = CountsToAmplitude(scale, tally, screen)
     else:
-        function = Cast(np.dtype(np.float32))
+        function = KeepCounts(tally, screen)
     source = frames if frames.axis == 0 else FramesFirst(frames)
     return ComputedArray(function, [source], source.shape, np.float32)

@@ -14,13 +14,17 @@ from typing import Any, get_args
 import numpy as np
 
 from ptystore.errors import InputError, ParameterError
+from ptystore.formats.names import MemberNames
 from ptystore.formats.virtual import Virtual
-from ptystore.model.choices import AxisOrder, MetadataMode, Role, Signal
+from ptystore.model.choices import AxisOrder, Filters, MetadataMode, Missing, Role, Signal
 from ptystore.model.contract import COORDINATE_NAMES, DIFFRACTION_NAMES, standard_attrs
-from ptystore.model.dataset import Dataset, Field, Source, Storage
-from ptystore.model.lazy_array import LazyArray, read_all
+from ptystore.model.dataset import Check, Dataset, Field, Source, Storage
+from ptystore.model.layout import plan
+from ptystore.model.lazy_array import LazyArray, rows_first
 from ptystore.model.metadata import Metadata
 from ptystore.model.roles import RoleOverrides, decide_frame_axes, override_frame_axes
+from ptystore.model.signal import signal_of, stated_scale
+from ptystore.storage.base import Snapshot
 
 __all__ = [
     "Contents",
@@ -29,7 +33,6 @@ __all__ = [
     "ReadOptions",
     "assemble",
     "metadata_from_text",
-    "signal_of",
 ]
 
 
@@ -40,7 +43,10 @@ class ReadOptions:
     `axis_order`, `per_frame`, `global_` override the roles; `signal` says what
     floating-point frames are; `metadata="keep-text"` stores a document that is no valid
     JSON as it is; `allow_nonfinite` lets NaN coordinates pass; `max_bytes` limits what a
-    source may declare.
+    source may declare. Members named in `skip` are left out before anything of them is looked
+    at, those in `rename` (old name: new name) taken under another name. `missing="fill"` takes
+    the fill value for frames and positions that were never written, `filters="all"` runs any
+    HDF5 filter that is installed. Positions on a grid of `scan_shape` are put in a row.
     """
 
     axis_order: AxisOrder | None = None
@@ -50,6 +56,15 @@ class ReadOptions:
     metadata: MetadataMode = "strict"
     allow_nonfinite: bool = False
     max_bytes: int | None = None
+    skip: tuple[str, ...] = ()
+    rename: Mapping[str, str] = field(default_factory=dict)
+    missing: Missing = "refuse"
+    filters: Filters = "listed"
+    scan_shape: tuple[int, int] | None = None
+
+    def names(self) -> MemberNames:
+        """Which members are taken, and under which names; raises `ParameterError`."""
+        return MemberNames(self.skip, self.rename)
 
 
 @dataclass(frozen=True)
@@ -74,13 +89,19 @@ class RawArray:
 
 @dataclass(frozen=True)
 class Contents:
-    """What a reader found. `notes` is None for a file that ptystore did not write."""
+    """What a reader found. `notes` is None for a file that ptystore did not write.
+
+    `snapshot` is what holds the source as it was when it was opened, `remarks` are what the
+    user should know of it, a line each.
+    """
 
     arrays: Mapping[str, RawArray]
     metadata: Metadata | None = None
     notes: Mapping[str, FieldNotes] | None = None
     digest: str | None = None
     virtual: Virtual | None = None
+    snapshot: Snapshot | None = None
+    remarks: tuple[str, ...] = ()
 
 
 def metadata_from_text(text: str, options: ReadOptions) -> Metadata:
@@ -99,18 +120,20 @@ def assemble(contents: Contents, options: ReadOptions, path: Path) -> Dataset:
     own_roles = contents.notes is not None and all(
         contents.notes[name].frame_axis == axes[name] for name in contents.notes
     )
-    checks = [] if options.allow_nonfinite else [partial(_check_finite, fields)]
-    source = Source(path, contents.digest if own_roles else None)
-    return Dataset(fields, contents.metadata, source, tuple(checks))
+    checks: list[Check] = [] if options.allow_nonfinite else [partial(_check_finite, fields)]
+    if contents.remarks:
+        checks.append(partial(tuple, contents.remarks))
+    source = Source(path, contents.digest if own_roles else None, contents.remarks)
+    proofs = () if contents.snapshot is None else (contents.snapshot.check,)
+    return Dataset(fields, contents.metadata, source, tuple(checks), proofs=proofs)
 
 
 def _field(name: str, axis: int | None, contents: Contents, options: ReadOptions) -> Field:
     raw = contents.arrays[name]
     notes = contents.notes.get(name) if contents.notes else None
     attrs = dict(notes.attrs if notes else raw.attrs)
-    known = attrs.get("signal") in get_args(Signal) and options.signal is None
-    if name in DIFFRACTION_NAMES and not known:
-        attrs |= standard_attrs(name, _signal(name, raw, contents.metadata, options))
+    if name in DIFFRACTION_NAMES:
+        attrs = _frames_attrs(name, raw.dtype, attrs, contents.metadata, options)
     elif notes is None:
         attrs = standard_attrs(name) | attrs
     digest = notes.digest if notes and notes.frame_axis == axis else None
@@ -134,33 +157,68 @@ def _frame_axes(contents: Contents, options: ReadOptions) -> dict[str, int | Non
     return override_frame_axes(stored, shapes, overrides)
 
 
-def _signal(name: str, raw: RawArray, metadata: Metadata | None, options: ReadOptions) -> Signal:
-    """What frames are: integers are counts; the caller or the metadata says of floats."""
-    if raw.dtype.kind in "iub":
-        if options.signal == "amplitude":
-            raise ParameterError(f"is {raw.dtype}: integers are always counts", member=name)
-        return "counts"
-    return options.signal or signal_of(raw.dtype, metadata)
+def _frames_attrs(
+    name: str,
+    dtype: np.dtype[Any],
+    attrs: dict[str, Any],
+    metadata: Metadata | None,
+    options: ReadOptions,
+) -> dict[str, Any]:
+    """The attributes of frames, completed by what the caller and the document say."""
+    signal = _signal(name, dtype, attrs, metadata, options)
+    if signal != attrs.get("signal") or options.signal is not None:
+        attrs = attrs | standard_attrs(name, signal)
+    if options.signal is not None and dtype.kind == "f":
+        attrs["signal_said"] = options.signal
+    scale = None if "amplitude_scale" in attrs else stated_scale(metadata)
+    return attrs if scale is None else {**attrs, "amplitude_scale": scale}
 
 
-def signal_of(dtype: np.dtype[Any], metadata: Metadata | None) -> Signal:
-    """What frames of this dtype are, if nobody says: integers counts, floats as the metadata."""
+def _signal(
+    name: str,
+    dtype: np.dtype[Any],
+    attrs: Mapping[str, Any],
+    metadata: Metadata | None,
+    options: ReadOptions,
+) -> Signal:
+    """What frames are: integers are counts; of floats the caller, the file or the document says."""
     if dtype.kind in "iub":
+        if options.signal == "amplitude":
+            raise ParameterError(f"is {dtype}: integers are always counts", member=name)
         return "counts"
-    domain = metadata.measurement_domain if metadata else None
-    return "counts" if domain == "count_intensity" else "amplitude"
+    if options.signal is None and attrs.get("signal") in get_args(Signal):
+        known: Signal = attrs["signal"]
+        return known
+    return options.signal or signal_of(dtype, metadata)
 
 
 def _check_finite(fields: Mapping[str, Field]) -> Iterable[str]:
     for name in COORDINATE_NAMES:
         if name not in fields or fields[name].dtype.kind != "f":
             continue
-        bad = np.flatnonzero(~np.isfinite(read_all(fields[name].array)))
-        if bad.size:
+        count, first = _not_finite(fields[name])
+        if count:
             raise InputError(
-                f"{bad.size} of {fields[name].shape[0]} scan positions are not finite, "
-                f"the first at index {bad[0]}",
+                f"{count} of {fields[name].shape[0]} scan positions are not finite, "
+                f"the first at index {first}",
                 member=name,
                 advice="correct them, or give --allow-nonfinite to let them pass",
             )
     return ()
+
+
+def _not_finite(field: Field) -> tuple[int, int]:
+    """How many entries of a field are not finite, and the first one's index in C order.
+
+    Block by block: a file of a few bytes may announce any number of positions.
+    """
+    count, first = 0, -1
+    layout = plan(field.shape, field.dtype.itemsize, field.array.axis)
+    field.array.prepare(None)
+    for start, stop in layout.blocks(0, layout.rows) if layout.row_bytes else ():
+        rows = rows_first(field.array.read(start, stop), layout.axis)
+        bad = np.flatnonzero(~np.isfinite(rows))
+        if bad.size and first < 0:
+            first = int(bad[0]) + start * (rows.size // len(rows))
+        count += int(bad.size)
+    return count, first

@@ -44,6 +44,7 @@ def check_contents(
         recorded=recorded(fields),
         files=1,
         damages=tuple(damages),
+        remarks=contents.remarks,
     )
 
 

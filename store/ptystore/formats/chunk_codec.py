@@ -1,12 +1,20 @@
-"""Encodes and decodes one chunk: Blosc (lz4, bitshuffle) with a CRC32C, for Zarr and HDF5."""
+"""Encodes and decodes one chunk: Blosc (lz4, bitshuffle) with a CRC32C, for Zarr and HDF5.
+
+What other tools store in other forms that Blosc has too (lz4, zstd, shuffled bytes or bits) is
+decoded here as well: `blosc_of` puts Blosc's headers around it, and Blosc does the work.
+"""
 
 from __future__ import annotations
 
+import itertools
 import struct
+from collections.abc import Sequence
 from typing import Any
 
 import google_crc32c
 from numcodecs import blosc
+from numcodecs.fletcher32 import Fletcher32
+from numcodecs.lz4 import decompress as lz4_decompress
 
 from ptystore.model.lazy_array import Array
 
@@ -14,10 +22,13 @@ __all__ = [
     "BLOSC",
     "BLOSC_RATIO",
     "DamagedChunk",
+    "blosc_of",
     "checked",
     "crc32c",
     "decode",
     "encode",
+    "fletcher32",
+    "lz4_block",
     "with_checksum",
 ]
 
@@ -30,9 +41,17 @@ BLOSC_RATIO = 512
 # Blosc's header: the sizes of the values and of the whole chunk, from byte 4 and 12 on.
 _SIZES = struct.Struct("<4xI4xI")
 _CHECKSUM = 4
+_MOST = (1 << 31) - 1
 
 # The CRC32C of anything that is followed by its own CRC32C: one call checks both, uncopied.
 _RESIDUE = 0x48674BC7
+
+# Blosc's header whole: its format, the compressor's, flags, the size of a value, then sizes of
+# values, blocks and all. Each block follows with its length, after a table of where they begin.
+_HEADER = struct.Struct("<4B3I")
+_COMPRESSORS = {"lz4": 1, "zstd": 4}
+_SHUFFLES = {"none": 0, "bytes": 1, "bits": 4}
+_UNSPLIT = 16
 
 # The workers are the threads. Blosc's own pool would also be missing in a forked child, which
 # then waits for it for ever. zarr-python makes the same setting, for the same reasons.
@@ -77,3 +96,44 @@ def decode(data: memoryview, out: Array) -> None:
         blosc.decompress(data, out)
     except (RuntimeError, ValueError) as error:
         raise DamagedChunk(f"it can't be decompressed ({error})") from None
+
+
+def blosc_of(
+    blocks: Sequence[bytes | memoryview],
+    nbytes: int,
+    block_bytes: int,
+    compressor: str = "lz4",
+    *,
+    shuffle: str = "none",
+    itemsize: int = 1,
+) -> memoryview:
+    """A Blosc chunk of blocks that another program encoded, for `decode`.
+
+    Each decodes to `block_bytes`, the last to what remains of `nbytes`; one that is as long as
+    what it decodes to is stored, not compressed.
+    """
+    table = _HEADER.size + 4 * len(blocks)
+    *begins, size = itertools.accumulate((len(block) + 4 for block in blocks), initial=table)
+    if size > _MOST or not 1 <= itemsize <= 255:
+        raise DamagedChunk("it is larger than can be")
+    flags = _COMPRESSORS[compressor] << 5 | _UNSPLIT | _SHUFFLES[shuffle]
+    parts: list[bytes | memoryview] = [
+        _HEADER.pack(2, 1, flags, itemsize, nbytes, block_bytes, size),
+        struct.pack(f"<{len(begins)}I", *begins),
+    ]
+    for block in blocks:
+        parts += (len(block).to_bytes(4, "little"), block)
+    return memoryview(b"".join(parts))
+
+
+def lz4_block(data: bytes | memoryview, size: int) -> bytes:
+    """One lz4 block of a known size, decoded; `DamagedChunk` where it is none."""
+    try:
+        return bytes(lz4_decompress(size.to_bytes(4, "little") + bytes(data)))
+    except (RuntimeError, ValueError) as error:
+        raise DamagedChunk(f"it can't be decompressed ({error})") from None
+
+
+def fletcher32(data: bytes | memoryview) -> bytes:
+    """The checksum of some bytes as HDF5 has it, in its byte order."""
+    return bytes(Fletcher32().encode(bytes(data))[-4:])

@@ -10,18 +10,28 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
-from ptystore.errors import IntegrityError
+from ptystore.errors import DamagedInputError, IntegrityError
 from ptystore.formats.chunk_codec import DamagedChunk, decode
 from ptystore.model.layout import Layout
 from ptystore.model.lazy_array import Array, Indices, LazyBase, rows_back, rows_first
 from ptystore.pools.cores import usable_cores
 from ptystore.pools.threads import ThreadPool
 
-__all__ = ["ChunkedArray", "DamagedRows", "Span", "chunks_of", "neighbours"]
+__all__ = [
+    "ChunkedArray",
+    "DamagedInputRows",
+    "DamagedRows",
+    "Span",
+    "chunks_of",
+    "in_threads",
+    "neighbours",
+]
+
+Part = TypeVar("Part")
 
 #: A chunk and where its bytes lie: (chunk, offset, length).
 Span = tuple[int, int, int]
@@ -82,6 +92,28 @@ class DamagedRows(IntegrityError):
     found: tuple[int, int, str] | None = None
 
 
+class DamagedInputRows(DamagedInputError):
+    """The same in what another tool wrote."""
+
+    found: tuple[int, int, str] | None = None
+
+
+def in_threads(
+    parts: Sequence[Part], part_bytes: int, work: Callable[[Sequence[Part]], None]
+) -> None:
+    """Call `work` on all of the parts, some at a time in several threads where that is quicker."""
+    whole = len(parts) * part_bytes
+    if len(parts) <= 1 or part_bytes < _THREAD_CHUNK_BYTES or whole < _THREAD_BYTES:
+        work(parts)
+        return
+    threads = min(usable_cores(), _THREADS, len(parts))
+    step = -(-len(parts) // (4 * threads))
+    # The threads end with the call, so that a fork never meets them.
+    with ThreadPool(threads, "ptystore-read") as pool:
+        for _ in pool.map(work, [parts[at : at + step] for at in range(0, len(parts), step)]):
+            pass
+
+
 class ChunkedArray(LazyBase):
     """One array of a store in chunks of whole rows, random access, checked when read."""
 
@@ -128,19 +160,7 @@ class ChunkedArray(LazyBase):
         return np.empty(shape, self.dtype)
 
     def _in_threads(self, chunks: Sequence[int], work: Callable[[Sequence[int]], None]) -> None:
-        """Call `work` on all of the chunks, in several threads where that is quicker."""
-        chunk_bytes = self._layout.chunk_rows * self._layout.row_bytes
-        whole = len(chunks) * chunk_bytes
-        if len(chunks) == 1 or chunk_bytes < _THREAD_CHUNK_BYTES or whole < _THREAD_BYTES:
-            work(chunks)
-            return
-        threads = min(usable_cores(), _THREADS, len(chunks))
-        step = -(-len(chunks) // (4 * threads))
-        parts = [chunks[at : at + step] for at in range(0, len(chunks), step)]
-        # The threads end with the call, so that a fork never meets them.
-        with ThreadPool(threads, "ptystore-read") as pool:
-            for _ in pool.map(work, parts):
-                pass
+        in_threads(chunks, self._layout.chunk_rows * self._layout.row_bytes, work)
 
     def _read_chunks(self, out: Array, start: int, stop: int, chunks: Sequence[int]) -> None:
         """Decode `chunks` into `out`, which holds the rows `start` to `stop`."""

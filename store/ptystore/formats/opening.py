@@ -6,6 +6,7 @@ from pathlib import Path
 
 from ptystore.errors import InputError, located
 from ptystore.formats.assemble import ReadOptions, assemble
+from ptystore.formats.raster import in_one_row
 from ptystore.formats.table import format_of_source
 from ptystore.formats.virtual import restored
 from ptystore.model.dataset import Dataset
@@ -20,7 +21,7 @@ def open_dataset(path: Path, options: ReadOptions) -> Dataset:
     wrote.
     """
     with located(file=path):
-        contents = format_of_source(path).read(path, options)
+        contents = in_one_row(format_of_source(path).read(path, options), options)
         stored = assemble(contents, options, path.absolute())
         dataset = restored(stored, contents.virtual)
         if options.max_bytes is not None and dataset.nbytes > options.max_bytes:

@@ -6,10 +6,12 @@ ptystore knows one format from another.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ptystore.errors import InputError, InputMissingError, ParameterError
+from ptystore.formats.false_suffix import foreign_file
 from ptystore.formats.hdf5.row import Hdf5
 from ptystore.formats.npz.row import Npz
 from ptystore.formats.zarr.row import Zarr
@@ -63,7 +65,10 @@ class Format(Protocol):
         ...
 
     def is_ours(self, path: Path) -> bool:
-        """Whether what is there may be replaced where the user asks for that."""
+        """Whether what is there carries ptystore's mark, and so may be replaced where asked for.
+
+        Reads no values. Raises `DestinationError` where things of others lie in it.
+        """
         ...
 
     def sink(self, staging: Path, dataset: Dataset, options: WriteOptions) -> Sink[Any, RootNote]:
@@ -94,8 +99,10 @@ def format_of_source(path: Path) -> Format:
         raise InputMissingError("there is no such file or folder", file=path)
     head = b""
     if not path.is_dir():
+        from ptystore.storage.local import open_regular
+
         try:
-            with open(path, "rb") as file:
+            with os.fdopen(open_regular(path), "rb") as file:
                 head = file.read(_HEAD_BYTES)
         except OSError as error:
             raise InputMissingError(f"can't be read: {error.strerror}", file=path) from error
@@ -104,6 +111,9 @@ def format_of_source(path: Path) -> Format:
             return row
     if path.is_dir():
         raise InputError("is a folder, but no Zarr store", file=path)
+    told = foreign_file(head)
+    if told is not None:
+        raise InputError(told.reason, file=path, advice=told.advice)
     raise InputError("is neither .npz, nor Zarr, nor HDF5", file=path)
 
 

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from ptystore.errors import InputError
 from ptystore.model.lazy_array import Array
 
-__all__ = ["TEXT_LIMIT", "checked_text", "text_from_utf8", "utf8_from_text"]
+__all__ = [
+    "TEXT_LIMIT",
+    "checked_text",
+    "text_dtype",
+    "text_from_utf8",
+    "text_of_bytes",
+    "utf8_from_text",
+]
 
 #: Bytes that an array of text may have in memory, at four a character: it is held whole.
 TEXT_LIMIT = 1 << 30
@@ -20,6 +29,17 @@ def checked_text(values: Array) -> Array:
         if codes.max() > 0x10FFFF:
             raise InputError("holds values that are no Unicode characters")
     return values
+
+
+def text_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """The dtype of the text that an array of bytes (``S``) holds; any other stays as it is."""
+    return np.dtype(f"U{dtype.itemsize}") if dtype.kind == "S" else dtype
+
+
+def text_of_bytes(values: Array) -> Array:
+    """An array of bytes as text; raises `InputError` where an element is not UTF-8."""
+    texts = [bytes(element) for element in values.reshape(-1).tolist()]
+    return text_from_utf8(texts, text_dtype(values.dtype), values.shape)
 
 
 def utf8_from_text(values: Array) -> list[bytes]:

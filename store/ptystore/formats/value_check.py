@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from ptystore.errors import DamagedInputError, IntegrityError
-from ptystore.formats.chunked_array import DamagedRows
+from ptystore.formats.chunked_array import DamagedInputRows, DamagedRows
 from ptystore.model.content_digest import FieldDigest, leaf_hashes
 from ptystore.model.dataset import Field
 from ptystore.model.lazy_array import Array, rows_first
@@ -66,7 +66,7 @@ def _tasks(field: Field) -> Iterator[Callable[[], _Block]]:
 def _check(field: Field, start: int, stop: int, finish: Callable[[], Array]) -> _Block:
     try:
         block = finish()
-    except DamagedRows:
+    except (DamagedRows, DamagedInputRows):
         nbytes = field.nbytes // HashSink().layout(field).rows * (stop - start)
         return _Block(b"", nbytes, tuple(_damaged(field, start, stop)))
     return _Block(leaf_hashes(rows_first(block, field.array.axis)), block.nbytes)
@@ -90,7 +90,7 @@ def _damaged(field: Field, start: int, stop: int) -> Iterator[Damage]:
 
 
 def _damage(field: Field, error: IntegrityError | DamagedInputError) -> Damage:
-    if isinstance(error, DamagedRows) and error.found is not None:
+    if isinstance(error, (DamagedRows, DamagedInputRows)) and error.found is not None:
         first, last, cause = error.found
         if field.shape:
             return Damage(field.name, cause, first, last, field.role == "per_frame")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 from ptystore.errors import located
 from ptystore.formats.table import format_of_source
 from ptystore.model.results import VerifyReport
 from ptystore.transfer.options import CheckOptions
+from ptystore.transfer.publish import left_behind
 
 __all__ = ["verify_path"]
 
@@ -19,4 +21,9 @@ def verify_path(path: Path, options: CheckOptions) -> VerifyReport:
     system can't read.
     """
     with located(file=path):
-        return format_of_source(path).check(path, options)
+        report = format_of_source(path).check(path, options)
+    remarks = tuple(
+        f"a run that was cut short left {name} beside it, which the next write or repair removes"
+        for name in left_behind(path)
+    )
+    return dataclasses.replace(report, remarks=report.remarks + remarks)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ptystore.errors import InputError
 from ptystore.formats.names import METADATA_MEMBER, check_name
 from ptystore.formats.text import TEXT_LIMIT
+from ptystore.model.contract import FIELDS
 from ptystore.model.dataset import Dataset
 
 __all__ = ["check_writable"]
@@ -19,6 +20,7 @@ def check_writable(dataset: Dataset) -> None:
 
     So that what was written in one format can be written in any other.
     """
+    _check_frames(dataset)
     if not dataset.fields:
         raise InputError("there are no arrays to write", file=dataset.file)
     seen: dict[str, str] = {}
@@ -38,3 +40,19 @@ def check_writable(dataset: Dataset) -> None:
         if problem:
             raise InputError(problem, file=dataset.file, member=name)
         seen[name.lower()] = name
+
+
+def _check_frames(dataset: Dataset) -> None:
+    """What no reader would take: fields that disagree on n, per-frame fields of no frame."""
+    lengths = {}
+    for name, field in dataset.fields.items():
+        if field.frame_axis is not None:
+            lengths[name] = field.shape[field.frame_axis]
+        elif name in FIELDS and FIELDS[name].role == "per_frame":
+            reason = "has one entry for each frame: it can't be global"
+            raise InputError(reason, file=dataset.file, member=name)
+    if len(set(lengths.values())) > 1:
+        listed = ", ".join(f"{name} {length}" for name, length in lengths.items())
+        raise InputError(
+            f"the fields disagree on the number of frames: {listed}", file=dataset.file
+        )

@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 import os
-import shutil
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from ptystore.errors import InputError, ParameterError, PtystoreError, located
+from ptystore.errors import (
+    DestinationError,
+    ParameterError,
+    PtystoreError,
+    StorageError,
+    located,
+)
 from ptystore.formats.attributes import RootNote
+from ptystore.formats.free_space import shortage_of_space
 from ptystore.formats.table import FORMATS, Format, format_of_destination, format_of_source
 from ptystore.formats.virtual import Virtual, materialized, separate
 from ptystore.formats.writable import check_writable
+from ptystore.model.contract import DIFFRACTION_NAMES
 from ptystore.model.dataset import Check, Dataset
 from ptystore.model.layout import plan
+from ptystore.model.metadata import Metadata
 from ptystore.model.results import FieldPlan, WritePlan, WriteReport
+from ptystore.model.signal import with_meaning
 from ptystore.transfer.destination import check_destination, storage_error
 from ptystore.transfer.one_pass import HashSink, Sink, move, plan_workers
 from ptystore.transfer.options import WorkOptions, WriteOptions
@@ -57,6 +66,7 @@ def plan_write(dataset: Dataset, path: Path, options: WriteOptions) -> WritePlan
         nbytes=stored.largest_nbytes,
         jobs=workers.jobs,
         peak_bytes=workers.peak_bytes,
+        warnings=shortage_of_space(stored, path.parent),
     )
 
 
@@ -80,10 +90,13 @@ def write_dataset(
         if warn is not None:
             warn(line)
 
+    for line in shortage_of_space(stored, path.parent):
+        note(line)
     _ask(dataset, dataset.checks, note)
     stage = stage_folder if row.is_folder else stage_file
     with (
         stage(path, overwrite=options.overwrite, is_ours=_may_be_replaced, warn=note) as staging,
+        _errors_at(path, staging if row.is_folder else staging.parent),
         _open_sink(row.sink(staging, stored, options)) as sink,
     ):
         scratch = (staging if row.is_folder else staging.parent) / SCRATCH_NAME
@@ -92,10 +105,12 @@ def write_dataset(
         except OSError as error:
             raise storage_error(error, path) from error
         digests = move(stored, sink, options, scratch)
+        _require_unchanged(dataset)
         root = RootNote.of(stored, virtual, digests)
         metadata = dataset.metadata
         if metadata is not None and dataset.fills_input_digest and dataset.source:
             metadata = metadata.with_input_digests({dataset.source.path.name: root.digest})
+        metadata = _true_of_frames(metadata, dataset)
         sink.close(metadata, root)
     _ask(dataset, dataset.remarks, note)
     return WriteReport(
@@ -110,9 +125,25 @@ def write_dataset(
     )
 
 
+def _true_of_frames(metadata: Metadata | None, dataset: Dataset) -> Metadata | None:
+    """The document with what the frames' attributes know by now: what others keep is it alone."""
+    frames = next((dataset[name] for name in DIFFRACTION_NAMES if name in dataset), None)
+    if metadata is None or frames is None:
+        return metadata
+    return with_meaning(metadata, frames.dtype, frames.attrs)
+
+
 def compute_digests(dataset: Dataset, options: WorkOptions) -> dict[str, str]:
     """The content digest of each field, from its values: one pass that writes nothing."""
-    return move(dataset, HashSink(), options, None)
+    digests = move(dataset, HashSink(), options, None)
+    _require_unchanged(dataset)
+    return digests
+
+
+def _require_unchanged(dataset: Dataset) -> None:
+    """Raise `IntegrityError` where a source is no longer what was opened."""
+    for proof in dataset.proofs:
+        proof()
 
 
 def size_on_disk(path: Path) -> int:
@@ -144,27 +175,15 @@ def _stored(dataset: Dataset, row: Format) -> tuple[Dataset, Virtual | None]:
 def _check(dataset: Dataset, path: Path, options: WriteOptions) -> None:
     source = dataset.source
     check_writable(dataset)
-    check_destination(
-        path,
-        source=source.path if source else None,
-        overwrite=options.overwrite,
-        is_ours=_may_be_replaced,
-    )
-    try:
-        free = shutil.disk_usage(path.parent).free
-    except OSError as error:
-        raise storage_error(error, path.parent) from error
-    if dataset.largest_nbytes > free:
-        raise InputError(
-            f"declares {dataset.largest_nbytes} bytes, but only {free} are free at {path.parent}",
-            file=source.path if source else path,
-            advice="free some space, or write to another disk",
-        )
+    for other in (source.path, *source.others) if source else (None,):
+        check_destination(path, source=other, overwrite=options.overwrite, is_ours=_may_be_replaced)
 
 
 def _may_be_replaced(path: Path) -> bool:
     try:
         return format_of_source(path).is_ours(path)
+    except DestinationError:
+        raise
     except PtystoreError:
         return False
 
@@ -181,5 +200,20 @@ def _open_sink(sink: Sink[Any, RootNote]) -> Iterator[Sink[Any, RootNote]]:
     try:
         yield sink
     except BaseException:
-        sink.abandon()
+        # Closing a file writes what is buffered; what failed already is what is to be told.
+        with suppress(OSError):
+            sink.abandon()
+        raise
+
+
+@contextmanager
+def _errors_at(path: Path, staging: Path) -> Iterator[None]:
+    """Name the destination where an error names what was staged, which is gone by then."""
+    try:
+        yield
+    except StorageError as error:
+        with suppress(ValueError):
+            inner = Path(error.file or "").relative_to(staging).as_posix()
+            error.file = os.fspath(path)
+            error.member = error.member or (inner if inner not in (".", path.name) else None)
         raise

@@ -8,7 +8,7 @@ from collections.abc import Callable, Generator, Iterator, Mapping
 from concurrent.futures import Future
 from dataclasses import asdict, dataclass, replace
 from functools import partial
-from typing import Any, TypeVar, get_args
+from typing import Any, Protocol, TypeVar, get_args
 
 import numpy as np
 
@@ -18,7 +18,7 @@ from ptystore.model.choices import Shuffle
 from ptystore.model.lazy_array import Array, CachedArray, Indices, LazyArray
 from ptystore.pools.threads import ThreadPool
 
-__all__ = ["INDEX", "BatchOptions", "Batches", "kept_if_small"]
+__all__ = ["INDEX", "BatchOptions", "Batches", "batches_of", "kept_if_small"]
 
 #: The key of a batch under which the indices of its frames are.
 INDEX = "index"
@@ -157,6 +157,40 @@ class Batches(Iterator[Batch]):
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         self._reset()
+
+
+class LazyField(Protocol):
+    """What of a field is needed here; the model's own door leads here, so it isn't imported."""
+
+    @property
+    def array(self) -> LazyArray: ...
+    @property
+    def nbytes(self) -> int: ...
+    @property
+    def shard_shape(self) -> tuple[int, ...]: ...
+
+
+def batches_of(per_frame: Mapping[str, LazyField], options: BatchOptions) -> Batches:
+    """`Dataset.batches` of the per-frame fields of a scan, of which `options` name some.
+
+    Raises `ParameterError` for names that there are not.
+    """
+    names = options.fields or ()
+    for name in names:
+        if name not in per_frame:
+            known = ", ".join(per_frame)
+            raise ParameterError(f"no per-frame field {name!r}; there are {known}")
+    if not names:
+        raise ParameterError("there is no per-frame field to make batches of")
+    if INDEX in names:
+        raise ParameterError(
+            "is what the frames' own indices are called in a batch",
+            member=INDEX,
+            advice="give the fields that are wanted, without this one",
+        )
+    arrays = {name: per_frame[name].array for name in names}
+    widest = per_frame[max(names, key=lambda name: per_frame[name].nbytes)]
+    return Batches(arrays, widest.shard_shape[widest.array.axis], options)
 
 
 def _run(

@@ -7,10 +7,14 @@ from typing import Literal
 __all__ = [
     "AxisOrder",
     "Compression",
+    "Consumer",
     "DiffractionKey",
+    "Filters",
     "Interpolation",
     "MergeStrategy",
     "MetadataMode",
+    "Missing",
+    "Negative",
     "Presence",
     "Role",
     "Shuffle",
@@ -26,8 +30,14 @@ AxisOrder = Literal["nhw", "hwn"]
 #: Of the members of an `.npz`.
 Compression = Literal["deflate", "store"]
 
+#: Whoever a scan is for, and needs more of it than the contract asks.
+Consumer = Literal["legacy"]
+
 #: The name that the frames shall have for a consumer.
 DiffractionKey = Literal["as-is", "diffraction", "diff3d", "both"]
+
+#: Which HDF5 filters are run that ptystore does not decode itself: some, or all there are.
+Filters = Literal["listed", "all"]
 
 #: Between the object's pixels.
 Interpolation = Literal["bilinear", "nearest"]
@@ -38,8 +48,14 @@ MergeStrategy = Literal["preserve_first", "validate_consistent"]
 #: What is done with a metadata document that is no valid JSON: refused, or kept as it is.
 MetadataMode = Literal["strict", "keep-text"]
 
-#: Whether a canonical scan must have a field.
-Presence = Literal["required", "optional"]
+#: What is done with negative counts: refused, masked where they are in every frame, or zero.
+Negative = Literal["refuse", "mask", "zero"]
+
+#: What becomes of frames and positions that were never written.
+Missing = Literal["refuse", "fill"]
+
+#: Whether a canonical scan must have a field; a reconstruction is what consumers may need.
+Presence = Literal["required", "reconstruction", "optional"]
 
 #: Whether a field has one entry for each frame, or is one for the whole scan.
 Role = Literal["per_frame", "global"]

@@ -26,7 +26,8 @@ __all__ = [
 class FieldSpec:
     """What the contract says of one field; `dims` are those of the canonical form.
 
-    Where a field may have more axes (probe modes), `leading_dims` name them.
+    Where a field may have more axes (probe modes), `leading_dims` name them, the last of them first
+    where it has not all.
     """
 
     name: str
@@ -56,7 +57,8 @@ _TABLE = (
         "complex64",
         "global",
         "object",
-        presence="required",
+        presence="reconstruction",
+        leading_dims=("slice",),
     ),
     FieldSpec(
         "probeGuess",
@@ -64,8 +66,8 @@ _TABLE = (
         "complex64",
         "global",
         "probe",
-        presence="required",
-        leading_dims=("mode",),
+        presence="reconstruction",
+        leading_dims=("opr", "mode"),
     ),
     FieldSpec(
         "xcoords", ("scan",), "float64", "per_frame", "scan position, x", "pixel", "required"
@@ -98,11 +100,14 @@ COORDINATE_NAMES = ("xcoords", "ycoords", "xcoords_start", "ycoords_start")
 #: The (tool, operation) of the record that a verb leaves. Downstream guards look for some of them.
 RECORD_NAMES: Mapping[str, tuple[str, str]] = {
     "ingest": ("ptystore", "ingest"),
+    "fill": ("ptystore", "fill_missing"),
     "simulate": ("ptystore", "simulate"),
     "canonicalize": ("transpose_rename_convert", "canonicalize_dataset"),
     "patch": ("generate_patches_tool.py", "generate_patches"),
     "split": ("split_dataset_tool.py", "train_test_split"),
     "view": ("ptystore", "select_view"),
+    "concat": ("ptystore", "concat"),
+    "join": ("ptystore", "join"),
 }
 
 
@@ -155,8 +160,9 @@ def _wanted_names(name: str, shape: tuple[int, ...], frame_axis: int | None) -> 
     if spec is None:
         return fallback
     dims = list(spec.dims)
-    if len(shape) == len(dims) + len(spec.leading_dims):
-        dims = [*spec.leading_dims, *dims]
+    more = len(shape) - len(dims)
+    if 0 < more <= len(spec.leading_dims):
+        dims = [*spec.leading_dims[-more:], *dims]
     if len(shape) != len(dims) or (frame_axis is not None and "scan" not in dims):
         return fallback
     if frame_axis is not None:

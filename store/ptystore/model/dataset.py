@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from ptystore.errors import InputError, ParameterError
+from ptystore.errors import InputError, located
 from ptystore.model.choices import Role, Shuffle
 from ptystore.model.contract import DIFFRACTION_NAMES, RECORD_NAMES, dimension_names
 from ptystore.model.indexing import read_indexed
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from ptystore.loading.batches import Batches
 
 __all__ = ["Check", "Dataset", "Field", "Recipe", "Source", "Storage", "memory_field"]
+
+# Raises where a source is no longer what was opened.
+Proof = Callable[[], None]
 
 # Asked around a write: raises what must stop it, yields lines to warn the user with.
 Check = Callable[[], Iterable[str]]
@@ -44,10 +47,16 @@ class Storage:
 
 @dataclass(frozen=True)
 class Source:
-    """The file a dataset was opened from, and the content digest that it records, if any."""
+    """The file a dataset was opened from, and the content digest that it records, if any.
+
+    `others` are the further files of a dataset that was put together from several, `remarks` what
+    the user should know of what was found, a line each.
+    """
 
     path: Path
     digest: str | None = None
+    remarks: tuple[str, ...] = ()
+    others: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -161,9 +170,10 @@ class Dataset(Mapping[str, Field]):
     """An immutable bundle of lazy fields and one metadata document: a scan.
 
     A mapping from names to fields, in the order of the source. `checks` run before anything
-    is written and `remarks` after it. `fills_input_digest` marks a dataset whose last
-    transformation record names an input with exactly these fields, so that the digest
-    computed on writing is the input's.
+    is written and `remarks` after it; `proofs` in between, when all was read and nothing is
+    published yet: each raises where a source is no longer what was opened. `fills_input_digest`
+    marks a dataset whose last transformation record names an input with exactly these fields, so
+    that the digest computed on writing is the input's.
     """
 
     fields: Mapping[str, Field]
@@ -171,6 +181,7 @@ class Dataset(Mapping[str, Field]):
     source: Source | None = None
     checks: tuple[Check, ...] = ()
     remarks: tuple[Check, ...] = ()
+    proofs: tuple[Proof, ...] = ()
     fills_input_digest: bool = False
 
     def __getitem__(self, name: str) -> Field:
@@ -303,25 +314,12 @@ class Dataset(Mapping[str, Field]):
         Raises `ParameterError` (a `ValueError`) for arguments that make no sense and for
         shuffling a deflated NPZ member, which can only be read forwards.
         """
-        from ptystore.loading.batches import INDEX, Batches, BatchOptions
+        from ptystore.loading.batches import BatchOptions, batches_of
 
         per_frame = {field.name: field for field in self.values() if field.role == "per_frame"}
-        names = tuple(per_frame) if fields is None else tuple(fields)
-        for name in names:
-            if name not in per_frame:
-                known = ", ".join(per_frame)
-                raise ParameterError(f"no per-frame field {name!r}; there are {known}")
-        if not names:
-            raise ParameterError("there is no per-frame field to make batches of", file=self.file)
-        if INDEX in names:
-            raise ParameterError(
-                "is what the frames' own indices are called in a batch",
-                member=INDEX,
-                advice="give the fields that are wanted, without this one",
-            )
         options = BatchOptions(
             batch_size=batch_size,
-            fields=names,
+            fields=tuple(per_frame) if fields is None else tuple(fields),
             shuffle=shuffle,
             seed=seed,
             epoch=epoch,
@@ -332,10 +330,8 @@ class Dataset(Mapping[str, Field]):
             start=start,
             buffer_bytes=buffer_bytes,
         )
-        chosen = [per_frame[name] for name in names]
-        widest = max(chosen, key=lambda field: field.nbytes)
-        arrays = {field.name: field.array for field in chosen}
-        return Batches(arrays, widest.shard_shape[widest.array.axis], options)
+        with located(file=self.file):
+            return batches_of(per_frame, options)
 
     def to_xarray(self, *, chunked: bool = True) -> xarray.Dataset:
         """The scan as an `xarray.Dataset` that reads when values are asked for.
@@ -395,4 +391,5 @@ class Dataset(Mapping[str, Field]):
             source,
             (*self.checks, *checks),
             (*self.remarks, *remarks),
+            self.proofs,
         )

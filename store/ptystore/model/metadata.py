@@ -7,7 +7,6 @@ be kept verbatim instead, uninterpreted.
 
 from __future__ import annotations
 
-import copy
 import os
 import platform
 import re
@@ -18,6 +17,7 @@ from datetime import UTC, datetime
 from typing import Any, ClassVar
 
 from ptystore.errors import InputError, ParameterError
+from ptystore.model.anonymity import wants_anonymity
 from ptystore.model.choices import MergeStrategy
 from ptystore.model.strict_json import (
     check_size,
@@ -25,6 +25,7 @@ from ptystore.model.strict_json import (
     is_number,
     normalise,
     parse,
+    plain_copy,
     refused,
     show_value,
     values_agree,
@@ -90,7 +91,7 @@ class Transformation:
             "tool": self.tool,
             "timestamp": self.timestamp,
             "operation": self.operation,
-            "parameters": copy.deepcopy(self.parameters),
+            "parameters": plain_copy(self.parameters),
             "software": self.software,
             "inputs": [{"file": ref.file, "digest": ref.digest} for ref in self.inputs],
         }
@@ -129,15 +130,18 @@ class Metadata:
     ) -> Metadata:
         """A new document with an empty history: `script` made the scan on `host`, or here.
 
-        Raises InputError as the constructor does.
+        A `host` that is not given is None with PTYSTORE_ANONYMOUS in the environment. Raises
+        InputError as the constructor does.
         """
+        if host is None and not wants_anonymity(None):
+            host = platform.node()
         return cls(
             {
                 "schema_version": _SCHEMA_VERSION,
                 "creation_info": {
                     "timestamp": _utc_now(),
                     "script": script,
-                    "hostname": platform.node() if host is None else host,
+                    "hostname": host,
                     "software": software(),
                 },
                 _PHYSICS: physics or {},
@@ -188,7 +192,7 @@ class Metadata:
     @property
     def document(self) -> dict[str, Any]:
         """A copy of the document; {} for a kept text."""
-        return copy.deepcopy(self._document)
+        return plain_copy(self._document)
 
     @property
     def text(self) -> str | None:
@@ -208,7 +212,7 @@ class Metadata:
 
         Raises InputError where `data_transformations` is not a list of objects.
         """
-        return copy.deepcopy(self._records())
+        return plain_copy(self._records())
 
     def _records(self) -> list[dict[str, Any]]:
         records = self._document.get(_HISTORY)
@@ -264,7 +268,7 @@ class Metadata:
             return {}
         if not isinstance(physics, dict):
             raise refused((_PHYSICS,), "not an object")
-        return copy.deepcopy(physics)
+        return plain_copy(physics)
 
     @property
     def nphotons(self) -> float:

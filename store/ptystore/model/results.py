@@ -154,7 +154,8 @@ class FieldPlan:
 class WritePlan:
     """What a write would do; `kind` is the name of the format, `columns` what it has of cuts.
 
-    Bytes are uncompressed; `jobs` are the workers, `peak_bytes` the memory that they take.
+    Bytes are uncompressed; `jobs` are the workers, `peak_bytes` the memory that they take,
+    `warnings` what may come in the way.
     """
 
     path: Path
@@ -164,6 +165,7 @@ class WritePlan:
     nbytes: int
     jobs: int
     peak_bytes: int
+    warnings: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """The same as plain values."""
@@ -174,6 +176,7 @@ class WritePlan:
             "bytes": self.nbytes,
             "jobs": self.jobs,
             "peak_bytes": self.peak_bytes,
+            "warnings": list(self.warnings),
         }
 
 
@@ -182,7 +185,8 @@ class VerifyReport:
     """What was checked and what was found.
 
     `digests` are those computed, by field; `recorded` says how many fields had one to compare
-    with; `damages` are by field and range of frames where they have any.
+    with; `damages` are by field and range of frames where they have any. `remarks` are what a
+    user should know of what is sound.
     """
 
     path: Path
@@ -191,6 +195,7 @@ class VerifyReport:
     recorded: int
     files: int
     damages: tuple[Damage, ...]
+    remarks: tuple[str, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -209,6 +214,7 @@ class VerifyReport:
             "format": self.kind,
             "ok": self.ok,
             "damage": list(self.damage),
+            "remarks": list(self.remarks),
             "files": self.files,
             "digests": self.digests,
             "recorded": self.recorded,

@@ -7,12 +7,14 @@ object's own. What the caller says overrides both.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+import math
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from ptystore.errors import InputError, ParameterError
 from ptystore.model.choices import AxisOrder
-from ptystore.model.contract import DIFFRACTION_NAMES, FIELDS, POSITION_NAMES
+from ptystore.model.contract import COORDINATE_NAMES, DIFFRACTION_NAMES, FIELDS
 
 __all__ = ["RoleOverrides", "decide_frame_axes", "override_frame_axes"]
 
@@ -35,34 +37,34 @@ def decide_frame_axes(
 
     Raises `InputError` where the arrays disagree on the number of frames (all lengths are
     listed) or where no axis of the frames can be it, and `ParameterError` where an
-    override names an array that is not there or contradicts itself.
+    override names an array that is not there, contradicts itself, or declares a per-frame
+    field of the contract global.
     """
     overrides = overrides or RoleOverrides()
     _check_overrides(shapes, overrides)
     count = _count_from_positions(shapes)
-    stack_axis: int | None = None
+    images: list[Shape] = []
     stack = next((name for name in DIFFRACTION_NAMES if name in shapes), None)
-    if stack is not None and stack not in overrides.global_:
-        stack_axis = _stack_axis(stack, shapes, count, overrides.axis_order)
+    if stack is not None:
+        stack_axis = _per_frame_axis(stack, shapes, count, overrides.axis_order)
         if count is None:
             count = shapes[stack][stack_axis]
-    frame_shape = _without(shapes[stack], stack_axis) if stack and stack_axis is not None else None
+        images.append(_image(_without(shapes[stack], stack_axis)))
+    if "objectGuess" in shapes:
+        images += [shapes["objectGuess"], _image(shapes["objectGuess"])]
 
     axes: dict[str, int | None] = {}
     for name, shape in shapes.items():
-        if name in overrides.global_:
+        if name in FIELDS and FIELDS[name].role == "per_frame":
+            axes[name] = _per_frame_axis(name, shapes, count, overrides.axis_order)
+        elif name in overrides.global_:
             axes[name] = None
         elif name in overrides.per_frame:
             axes[name] = 0
         elif name in FIELDS:
-            axes[name] = _known_axis(name, shapes, count, overrides.axis_order)
+            axes[name] = None
         else:
-            per_frame = (
-                len(shape) > 0
-                and shape[0] == count
-                and shape != frame_shape
-                and shape != shapes.get("objectGuess")
-            )
+            per_frame = len(shape) > 0 and shape[0] == count and shape not in images
             axes[name] = 0 if per_frame else None
     _check_lengths(shapes, axes)
     return axes
@@ -80,7 +82,7 @@ def override_frame_axes(
     for name, shape in shapes.items():
         if name in overrides.global_:
             axes[name] = None
-        elif name in overrides.per_frame:
+        elif name in overrides.per_frame and axes[name] is None:
             axes[name] = 0
         elif overrides.axis_order and axes[name] is not None and name in FIELDS and len(shape) > 2:
             axes[name] = 0 if overrides.axis_order == "nhw" else len(shape) - 1
@@ -88,19 +90,27 @@ def override_frame_axes(
     return axes
 
 
-def _known_axis(
+def _per_frame_axis(
     name: str,
     shapes: Mapping[str, Shape],
     count: int | None,
     axis_order: AxisOrder | None,
-) -> int | None:
-    if FIELDS[name].role == "global":
-        return None
+) -> int:
+    """The frame axis of an array that the contract has per frame."""
     if not shapes[name]:
         raise InputError("is a single value, but there must be one for each frame", member=name)
-    if len(shapes[name]) < 3:
-        return 0
+    if FIELDS[name].dims == ("scan",):
+        return _list_axis(shapes[name])
     return _stack_axis(name, shapes, count, axis_order)
+
+
+def _list_axis(shape: Shape) -> int:
+    """The axis of a list that other tools write as a column (n, 1) or a row (1, n): the long one.
+
+    The first where there are several; what takes such an array refuses it.
+    """
+    long = [axis for axis, size in enumerate(shape) if size != 1]
+    return long[0] if len(long) == 1 else 0
 
 
 def _check_overrides(shapes: Mapping[str, Shape], overrides: RoleOverrides) -> None:
@@ -114,15 +124,20 @@ def _check_overrides(shapes: Mapping[str, Shape], overrides: RoleOverrides) -> N
                 member=name,
                 advice=f"the file has {', '.join(shapes)}",
             )
+    for name in overrides.global_:
+        if name in FIELDS and FIELDS[name].role == "per_frame":
+            reason = "has one entry for each frame: it can't be declared global"
+            raise ParameterError(reason, member=name)
     for name in overrides.per_frame:
         if not shapes[name]:
             raise ParameterError("is a single value and can't be per frame", member=name)
 
 
 def _count_from_positions(shapes: Mapping[str, Shape]) -> int | None:
-    for name in (*POSITION_NAMES, "scan_index"):
-        if len(shapes.get(name, ())) == 1:
-            return shapes[name][0]
+    for name in (*COORDINATE_NAMES, "scan_index"):
+        shape = shapes.get(name, ())
+        if shape and sum(size != 1 for size in shape) <= 1:
+            return shape[_list_axis(shape)]
     return None
 
 
@@ -143,14 +158,19 @@ def _stack_axis(
         return 0
     if axis_order is not None:
         return 0 if axis_order == "nhw" else last
-    if count is None:
-        return 0
     if len(shape) > 3:
-        # Legacy patches (n, H, W, 1); no known layout of more axes has frames last.
-        return 0
-    probe = shapes.get("probeGuess", ())[-2:]
-    candidates = [axis for axis in (0, last) if shape[axis] == count]
+        return _axis_of_many(shape, count)
+    probe = _image(shapes.get("probeGuess", ()))
     whole = [axis for axis in (0, last) if _without(shape, axis) == probe]
+    if count is None:
+        if whole:
+            return whole[0]
+        # Square frames that come last, or a probe that fits neither: nothing tells. Without
+        # either, frames come first as in the contract.
+        if shape[1] == shape[2] or not (len(probe) == 2 or shape[0] == shape[1]):
+            return 0
+        raise _undecided(name, shape, count, probe)
+    candidates = [axis for axis in (0, last) if shape[axis] == count]
     if whole and (not candidates or (candidates == [last] and whole == [0])):
         # Whole frames of the probe's shape, too few or too many: a mismatch of lengths,
         # which must not pass for another axis order because n happens to be N.
@@ -164,11 +184,36 @@ def _stack_axis(
     fitting = [axis for axis in candidates if axis in whole]
     if fitting:
         return fitting[0]
+    raise _undecided(name, shape, count, probe)
+
+
+def _axis_of_many(shape: Shape, count: int | None) -> int:
+    """The frame axis of more than three: the first, as in legacy patches (n, H, W, 1).
+
+    The second of (1, n, H, W), which is how some tools write a single scan.
+    """
+    single = shape[0] == 1 and 1 not in shape[1:] and len(shape) == 4
+    return 1 if single and count in (None, shape[1]) else 0
+
+
+def _image(shape: Shape) -> Shape:
+    """Height and width of a frame, a probe or an object; (N, N, 1) is one of N × N.
+
+    All axes of what has fewer than two.
+    """
+    while len(shape) > 2 and shape[-1] == 1:
+        shape = shape[:-1]
+    return shape[-2:]
+
+
+def _undecided(name: str, shape: Shape, count: int | None, probe: Shape) -> InputError:
     reason = f"shape {shape} does not say which axis counts the frames: "
-    reason += f"there are {count} scan positions"
+    reason += (
+        "there are no scan positions" if count is None else f"there are {count} scan positions"
+    )
     if len(probe) == 2:
         reason += f" and the probe is {probe}"
-    raise InputError(
+    return InputError(
         reason,
         member=name,
         advice="say which it is with --axis-order nhw or --axis-order hwn",
@@ -179,8 +224,39 @@ def _check_lengths(shapes: Mapping[str, Shape], axes: Mapping[str, int | None]) 
     lengths = {name: shapes[name][axis] for name, axis in axes.items() if axis is not None}
     if len(set(lengths.values())) > 1:
         listed = ", ".join(f"{name} {length}" for name, length in lengths.items())
+        count, _ = Counter(lengths.values()).most_common(1)[0]
+        odd = [name for name, length in lengths.items() if length != count]
+        grid = _grid(shapes, set(lengths.values()))
         raise InputError(
             f"the arrays disagree on the number of frames: {listed}",
-            advice="give --global NAME for an array that is not per frame, "
-            "or --axis-order for a stack whose frames are counted by another axis",
+            advice=f"--scan-shape {grid[0]},{grid[1]} puts the grid of positions in a row"
+            if grid
+            else "; ".join(_ways_out(odd, shapes, axes, count)),
         )
+
+
+def _grid(shapes: Mapping[str, Shape], lengths: Collection[int]) -> tuple[int, int] | None:
+    """The shape of positions that are a grid, if as many as one of the lengths lie on it."""
+    for name in COORDINATE_NAMES:
+        shape = shapes.get(name, ())
+        if len(shape) == 2 and min(shape) > 1 and math.prod(shape) in lengths:
+            return shape[0], shape[1]
+    return None
+
+
+def _ways_out(
+    odd: Iterable[str], shapes: Mapping[str, Shape], axes: Mapping[str, int | None], count: int
+) -> list[str]:
+    """What to do about arrays that are not `count` long: no option is named that can't help."""
+    ways = []
+    for name in odd:
+        shape, axis = shapes[name], axes[name]
+        if len(shape) == 3 and shape[2 if axis == 0 else 0] == count:
+            ways.append(f"--axis-order {'hwn' if axis == 0 else 'nhw'} if that counts its frames")
+        elif name not in FIELDS:
+            ways.append(f"--global {name} if it is not per frame")
+        elif FIELDS[name].presence == "optional":
+            ways.append(f"--skip {name} leaves it out")
+        else:
+            return ["there must be one position for each frame: correct the file"]
+    return ways

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import TypeVar
 
-__all__ = ["SerialPool"]
+__all__ = ["SerialPool", "run_here", "settle"]
 
 Result = TypeVar("Result")
 
@@ -19,8 +19,24 @@ class SerialPool:
     def submit(self, task: Callable[[], Result], /) -> Future[Result]:
         """Run `task` now; Ctrl-C and the like are raised here, errors kept in the future."""
         future: Future[Result] = Future()
-        try:
-            future.set_result(task())
-        except Exception as error:
-            future.set_exception(error)
+        run_here(future, task)
         return future
+
+
+def run_here(future: Future[Result], task: Callable[[], Result]) -> None:
+    """`settle` in the caller's thread, where Ctrl-C and the like are raised as well."""
+    settle(future, task)
+    error = future.exception()
+    if error is not None and not isinstance(error, Exception):
+        raise error
+
+
+def settle(future: Future[Result], task: Callable[[], Result]) -> None:
+    """Run `task`; its result, or whatever it raised, is in the future."""
+    try:
+        future.set_result(task())
+    except BaseException as error:
+        future.set_exception(error)
+    finally:
+        # The error's traceback holds this frame, which must not hold the error's future.
+        del future, task

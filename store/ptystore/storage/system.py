@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+from contextlib import suppress
 from typing import Any, Final
 
 from ptystore.model.process_lock import ProcessLock
@@ -19,12 +20,15 @@ except ImportError:  # Windows, WebAssembly
     fcntl = None  # type: ignore[assignment]
 
 __all__ = [
+    "APPEND_FLAGS",
+    "CREATE_FLAGS",
     "DIR_FD",
     "FOLDER_FLAGS",
     "READ_FLAGS",
     "READ_NOFOLLOW_FLAGS",
     "UNSUPPORTED",
     "WAITING_READ_FLAGS",
+    "give_to",
     "libc_function",
     "lock_exclusively",
     "on_read_only_filesystem",
@@ -32,8 +36,10 @@ __all__ = [
     "open_locked",
     "pread",
     "read_at",
+    "share_lock",
     "sync_file",
     "sync_folder",
+    "sync_open_folder",
 ]
 
 
@@ -49,6 +55,17 @@ WAITING_READ_FLAGS: Final = os.O_RDONLY | _flag("O_BINARY")
 READ_FLAGS: Final = WAITING_READ_FLAGS | _flag("O_NONBLOCK")
 #: The same, refusing a symbolic link.
 READ_NOFOLLOW_FLAGS: Final = READ_FLAGS | _flag("O_NOFOLLOW")
+#: To make a file where there is nothing, not even a link.
+CREATE_FLAGS: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _flag("O_BINARY") | _flag("O_NOFOLLOW")
+#: To write at the end of a file, made where it is missing; refuses a link, never waits for a pipe.
+APPEND_FLAGS: Final = (
+    os.O_WRONLY
+    | os.O_CREAT
+    | os.O_APPEND
+    | _flag("O_BINARY")
+    | _flag("O_NOFOLLOW")
+    | _flag("O_NONBLOCK")
+)
 #: To open a folder, refusing a symbolic link. See `open_folder`.
 FOLDER_FLAGS: Final = os.O_RDONLY | _flag("O_DIRECTORY") | _flag("O_NOFOLLOW")
 
@@ -108,6 +125,16 @@ def lock_exclusively(descriptor: int) -> None:
     fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
+def share_lock(descriptor: int) -> None:
+    """Hold a shared lock on a file or folder as long as `descriptor` is open, where that works.
+
+    Without waiting: a writer that has it locked is about to replace or delete it.
+    """
+    if fcntl is not None:
+        with suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+
+
 def _no_locks() -> OSError:
     return OSError(errno.ENOTSUP, os.strerror(errno.ENOTSUP))
 
@@ -135,6 +162,15 @@ def sync_folder(path: str) -> None:
     try:
         _sync(path, os.O_RDONLY)
     except OSError as error:
+        if error.errno not in UNSUPPORTED:
+            raise
+
+
+def sync_open_folder(descriptor: int) -> None:
+    """As `sync_folder`, for a folder that is open. Raises OSError."""
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
         # Some network filesystems have no fsync for folders, and nothing in its place.
         if error.errno not in UNSUPPORTED:
             raise
@@ -149,6 +185,27 @@ def _sync(path: str, flags: int) -> None:
         raise
     finally:
         os.close(descriptor)
+
+
+def give_to(path: str, user: int, group: int, dir_fd: int | None = None) -> bool:
+    """Make a file or folder, no link followed, a group's, and as root a user's.
+
+    Returns whether it is that group's now, which who is not in the group can't bring about, and
+    True where the system has no groups. Raises OSError.
+    """
+    if not hasattr(os, "chown"):
+        return True
+    status = os.stat(path, dir_fd=dir_fd, follow_symlinks=False)
+    user = user if os.geteuid() == 0 else status.st_uid
+    if (status.st_uid, status.st_gid) == (user, group):
+        return True
+    try:
+        os.chown(path, user, group, dir_fd=dir_fd, follow_symlinks=False)
+    except OSError as error:
+        if error.errno not in UNSUPPORTED | {errno.EPERM}:
+            raise
+        return status.st_gid == group
+    return True
 
 
 def on_read_only_filesystem(path: str | os.PathLike[str]) -> bool:
@@ -179,10 +236,20 @@ def read_at(descriptor: int, buffer: memoryview, offset: int) -> int:
 
 
 def pread(descriptor: int, length: int, offset: int) -> bytes:
-    """Up to `length` bytes from `offset` of the file on, from any thread; for short pieces.
+    """`length` bytes from `offset` of the file on, from any thread; for short pieces.
 
-    Raises OSError.
+    There are less only where the file ends. Raises OSError.
     """
+    data = _pread_some(descriptor, length, offset)
+    # A system may give less than it has, as network filesystems do.
+    while len(data) < length and (
+        more := _pread_some(descriptor, length - len(data), offset + len(data))
+    ):
+        data += more
+    return data
+
+
+def _pread_some(descriptor: int, length: int, offset: int) -> bytes:
     if hasattr(os, "pread"):
         return os.pread(descriptor, length, offset)
     # The position is shared by all threads. Systems without pread have no fork either.

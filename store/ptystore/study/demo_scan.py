@@ -5,21 +5,23 @@ from __future__ import annotations
 import json
 import math
 import os
-from contextlib import suppress
+import zipfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ptystore.api import dataset_of
-from ptystore.api import open as open_scan
-from ptystore.errors import ParameterError, PtystoreError
+from ptystore.errors import ParameterError
+from ptystore.formats.npz.mark import archive_comment
+from ptystore.model.anonymity import anonymous_document, wants_anonymity
 from ptystore.model.dataset import Field
 from ptystore.model.lazy_array import Array
 from ptystore.model.metadata import Metadata
 from ptystore.physics.forward import dose_scale, exit_energy, intensities, poisson_counts
 from ptystore.physics.phantom import focused_probe, jittered_raster, siemens_star
 from ptystore.transfer.destination import check_destination, os_errors_told
+from ptystore.transfer.publish import stage_file
 from ptystore.transforms.patches import extract_patches
 
 __all__ = ["make_demo_scan"]
@@ -29,9 +31,17 @@ _STEP = 4.0  # object pixels: neighbouring illuminations overlap by some 60 %
 _PHOTONS = 1e5  # a frame: a bright pixel then has some thousand counts, as at a good beamline
 _BLOCK = 256
 
+# The archive's comment: what replaces a demo's scan replaces nothing but one.
+_MARK = b"ptystore demo"
+
 
 def make_demo_scan(
-    path: str | os.PathLike[str], frames: int = 2000, *, seed: int = 1, overwrite: bool = False
+    path: str | os.PathLike[str],
+    frames: int = 2000,
+    *,
+    seed: int = 1,
+    overwrite: bool = False,
+    anonymous: bool | None = None,
 ) -> Path:
     """Write a raw scan as a legacy `.npz`: deflated, its metadata a pickled object array.
 
@@ -39,7 +49,8 @@ def make_demo_scan(
     1e5 photons a frame. The members are those of a legacy simulation: `diff3d` uint16 counts
     (frames, 64, 64), `probeGuess` and `objectGuess` complex128, `xcoords`, `ycoords` and the
     nominal `xcoords_start`, `ycoords_start` float64 in object pixels, `scan_index` int64, and
-    `_metadata`. The same `frames` and `seed` give the same arrays. Returns the path.
+    `_metadata`. The same `frames` and `seed` give the same arrays. `overwrite` replaces what an
+    earlier call wrote, nothing else; `anonymous` is as for `write`. Returns the path.
 
     Raises `ParameterError` for less than one frame, `DestinationError` where something is there
     that is not to be replaced or nothing can be written, `StorageError` where writing fails.
@@ -47,29 +58,28 @@ def make_demo_scan(
     path = Path(path)
     if frames < 1:
         raise ParameterError(f"a scan has at least one frame, not {frames}")
-    check_destination(path, source=None, overwrite=overwrite, is_ours=_is_scan)
+    check_destination(path, source=None, overwrite=overwrite, is_ours=_is_demo)
     members: dict[str, Any] = _simulated(frames, seed)
-    document = json.dumps(_metadata(frames, seed, members["objectGuess"].shape), indent=2)
+    metadata = _metadata(frames, seed, members["objectGuess"].shape)
+    if wants_anonymity(anonymous):
+        metadata = anonymous_document(metadata)
+    document = json.dumps(metadata, indent=2)
     # An object array is what makes numpy pickle it, as the legacy tools do.
     members["_metadata"] = np.array(document, dtype=object)
-    staged = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with os_errors_told(path), open(staged, "xb") as file:
+    with (
+        stage_file(path, overwrite=overwrite, is_ours=_is_demo, warn=lambda _: None) as staged,
+        os_errors_told(path),
+    ):
+        with open(staged, "xb") as file:
             np.savez_compressed(file, **members)
-            os.replace(staged, path)
-    except BaseException:
-        with suppress(FileNotFoundError):
-            staged.unlink()
-        raise
+        # As legacy tools save it but for this, which no reader of arrays looks at.
+        with zipfile.ZipFile(staged, "a") as archive:
+            archive.comment = _MARK
     return path
 
 
-def _is_scan(path: Path) -> bool:
-    try:
-        open_scan(path)
-    except PtystoreError:
-        return False
-    return True
+def _is_demo(path: Path) -> bool:
+    return path.is_file() and archive_comment(path) == _MARK
 
 
 def _simulated(frames: int, seed: int) -> dict[str, Any]:

@@ -145,11 +145,17 @@ def _too_small(split: Mapping[str, Any]) -> str:
 
 
 def _history(history: Sequence[Mapping[str, Any]]) -> str:
+    """A record of another tool may lack anything, or have something else in its place."""
     lines = []
     for k, record in enumerate(history, start=1):
-        given = ", ".join(f"{name} {value}" for name, value in record["parameters"].items())
-        inputs = ", ".join(f"{source['file']} ({source['digest']})" for source in record["inputs"])
-        what = f"{k}. `{record['tool']}` {record['operation']}, {record['timestamp']}"
+        parameters, sources = record.get("parameters"), record.get("inputs")
+        parameters = parameters if isinstance(parameters, Mapping) else {}
+        sources = sources if isinstance(sources, list) else []
+        given = ", ".join(f"{name} {value}" for name, value in parameters.items())
+        named = [each for each in sources if isinstance(each, Mapping)]
+        inputs = ", ".join(f"{each.get('file')} ({each.get('digest')})" for each in named)
+        tool, operation, when = (record.get(key) for key in ("tool", "operation", "timestamp"))
+        what = f"{k}. `{tool}` {operation}, {when}"
         lines.append(f"{what}\n   - parameters: {given}\n   - inputs: {inputs}")
     return "\n".join(lines)
 

@@ -15,23 +15,24 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from ptystore import api
 from ptystore.errors import IntegrityError, PtystoreError
+from ptystore.model.anonymity import wants_anonymity
 from ptystore.model.choices import SplitAxis
 from ptystore.model.content_digest import bytes_digest
 from ptystore.model.dataset import Dataset
 from ptystore.model.results import Product, StudyReport
 from ptystore.physics.spacing import VIEW_OVERLAP
-from ptystore.study.hub import BLOCKER, MANIFEST, SUMMARY, TODO, Hub, StepLog
+from ptystore.study.hub import BLOCKER, MANIFEST, SUMMARY, TODO, Hub, StepLog, now
 from ptystore.study.plan import BASE, SPLITS, Step, StudyPlan, dose_name, make_plan, view_folder
 from ptystore.study.report import earlier_seconds, mean_photons, summary, todo
 from ptystore.survey.overlap import measure_overlap
 from ptystore.survey.problems import find_problems
 from ptystore.transfer.options import DEFAULT_MAX_MEMORY
+from ptystore.transforms.anonymize import anonymized
 from ptystore.version import software
 
 __all__ = ["run_study"]
@@ -54,6 +55,7 @@ def run_study(
     overwrite_hub: bool = False,
     jobs: int | None = None,
     max_memory: int = DEFAULT_MAX_MEMORY,
+    anonymous: bool | None = None,
     log: Log | None = None,
 ) -> StudyReport:
     """Run, or continue, the study of `base` in the folder `hub`, and write nowhere else.
@@ -68,6 +70,7 @@ def run_study(
     seed : of the Poisson noise, the same for every dose.
     axis, fraction : where train and test are divided.
     overwrite_hub : move what an earlier study left in the hub to its archive.
+    anonymous : as for `write`, of products, logs and summary.
     log : called with every line that goes into the hub's logs.
 
     Raises what the failing step raises, a `PtystoreError` whose `exit_code` is the step's, once
@@ -92,11 +95,13 @@ def run_study(
         axis=axis,
         fraction=fraction,
     )
-    folder = Hub(Path(hub))
+    nameless = wants_anonymity(anonymous)
+    folder = Hub(Path(hub), nameless)
     with folder.opened(path):
-        notes = {"created": _now(), "software": software(), "base": path.name}
+        notes = {"created": now(), "software": software(), "base": path.name}
         folder.adopt(plan.to_dict(), notes, overwrite_hub)
-        run = _Run(folder, plan, path, digest, jobs, max_memory, log or (lambda line: None))
+        echo = log or (lambda line: None)
+        run = _Run(folder, plan, path, digest, jobs, max_memory, nameless, echo)
         run.everything()
     seconds = time.monotonic() - began
     return StudyReport(
@@ -118,6 +123,7 @@ class _Run:
         base_digest: str,
         jobs: int | None,
         max_memory: int,
+        anonymous: bool,
         echo: Log,
     ) -> None:
         self._hub = hub
@@ -126,6 +132,7 @@ class _Run:
         self._base_digest = base_digest
         self._jobs = jobs
         self._max_memory = max_memory
+        self._anonymous = anonymous
         self._echo = echo
         self._seconds = earlier_seconds(hub.read_json(MANIFEST))
         self.products: dict[str, Product] = {}
@@ -133,7 +140,7 @@ class _Run:
 
     def everything(self) -> None:
         """Phase C for every dose, then phase D, then the reports."""
-        if (self._hub.root / BLOCKER).exists():
+        if os.path.lexists(self._hub.root / BLOCKER):
             self._hub.archive(BLOCKER)
         for dose in self._plan.doses:
             log = self._log(f"phase_c_{dose_name(dose)}")
@@ -164,19 +171,20 @@ class _Run:
         except Exception as error:
             # The step's error matters more than that a full disk can't take the blocker.
             with suppress(PtystoreError):
-                self._hub.write_text(BLOCKER, _blocker(name, text, error))
+                self._hub.write_text(BLOCKER, self._hub.text(_blocker(name, text, error)))
                 log(f"{name}: failed: {error}")
             raise
 
     def _make(self, step: Step, log: Log) -> None:
         """One product: the one that is there if it verifies, else a new one."""
         path = self._path(step.product)
-        outputs = [str(self._path(output)) for output in step.outputs or (step.product,)]
-        command = ["ptystore", step.verb, str(self._path(step.parent)), *outputs, *step.options]
+        outputs = step.outputs or (step.product,)
+        command = ["ptystore", step.verb, self._name(step.parent), *outputs, *step.options]
         with self._step(step.name, command, log):
             began = time.monotonic()
+            self._hub.make_way(step.product, lambda line: log(f"{step.name}: warning: {line}"))
             parent = self._open(step.parent)
-            built = step.build(parent)
+            built = step.build(anonymized(parent) if self._anonymous else parent)
             parents = ((self._name(step.parent), _digest(parent)),)
             fault = self._fault(step, built, parent)
             if fault is None:
@@ -187,12 +195,12 @@ class _Run:
                 if os.path.lexists(path):
                     moved = self._hub.archive(step.product)
                     log(f"{step.name}: {step.product} {fault}; moved to {moved}")
-                self._hub.place(step.product)
                 api.write(
                     built,
                     path,
                     jobs=self._jobs,
                     max_memory=self._max_memory,
+                    anonymous=self._anonymous,
                     warn=lambda line: log(f"{step.name}: warning: {line}"),
                 )
                 seconds = time.monotonic() - began
@@ -210,6 +218,8 @@ class _Run:
         path = self._path(step.product)
         if not os.path.lexists(path):
             return "is missing"
+        if self._hub.is_link(step.product):
+            return "is a link"
         try:
             report = api.verify(path, jobs=self._jobs)
             found = api.open(path)
@@ -230,7 +240,7 @@ class _Run:
         for part in self._plan.splits:
             product = f"data/phase_c/{dose_name(dose)}/{part}.zarr"
             path, neighbors = self._path(product), self._plan.k_neighbors
-            command = ["ptystore", "validate", str(path), "--k-neighbors", str(neighbors)]
+            command = ["ptystore", "validate", product, "--k-neighbors", str(neighbors)]
             with self._step(f"validate {part}", command, log):
                 problems = find_problems(api.open(path), k_neighbors=neighbors)
                 for problem in problems:
@@ -246,7 +256,7 @@ class _Run:
         """Before phase D: every product of phase C says what was done to it."""
         with self._step(
             "check phase C",
-            ["ptystore", "history", str(self._path(self._plan.phase_c(dose)[-1].product))],
+            ["ptystore", "history", self._plan.phase_c(dose)[-1].product],
             log,
         ):
             for step in self._plan.phase_c(dose):
@@ -267,7 +277,7 @@ class _Run:
         folder = view_folder(dose, view)
         product = f"{folder}/metrics.json"
         stores = {part: f"{folder}/{part}.zarr" for part in self._plan.splits}
-        first = str(self._path(next(iter(stores.values()))))
+        first = next(iter(stores.values()))
         with self._step(f"metrics {view}", ["ptystore", "info", first, "--overlap"], log):
             began = time.monotonic()
             measured = {
@@ -284,14 +294,14 @@ class _Run:
                 self.reused.append(product)
             else:
                 self._hub.write_json(product, document)
-            digest = bytes_digest(self._path(product).read_bytes())
+            digest = bytes_digest(self._hub.read(product))
             parents = tuple((store, self.products[store].digest) for store in stores.values())
             seconds = time.monotonic() - began
             self._register(product, f"metrics {view}", digest, parents, None, seconds)
             log(f"metrics {view}: done in {seconds:.2f} s")
 
     def _report(self, log: Log) -> None:
-        with self._step("summary", ["ptystore", "study", str(self._hub.root)], log):
+        with self._step("summary", ["ptystore", "study", "."], log):
             views = [(dose, view) for dose in self._plan.doses for view in self._plan.views]
             metrics = [
                 self._hub.read_json(f"{view_folder(dose, view)}/metrics.json")
@@ -336,7 +346,7 @@ class _Run:
             {
                 "format": 1,
                 "software": software(),
-                "updated": _now(),
+                "updated": now(),
                 "base": {"path": self._base.name, "digest": self._base_digest},
                 "products": [product.to_dict() for product in self.products.values()],
             },
@@ -375,7 +385,7 @@ def _forms(dataset: Dataset) -> dict[str, Any]:
 
 
 def _blocker(step: str, command: str, error: Exception) -> str:
-    lines = [f"time: {_now()}", f"step: {step}", f"command: {command}"]
+    lines = [f"time: {now()}", f"step: {step}", f"command: {command}"]
     lines.append(f"error: {type(error).__name__}: {error}")
     if isinstance(error, PtystoreError):
         lines += [f"advice: {error.advice}"] if error.advice else []
@@ -383,7 +393,3 @@ def _blocker(step: str, command: str, error: Exception) -> str:
     else:
         lines += ["", *traceback.format_exception(error)]
     return "\n".join(lines) + "\n"
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -27,6 +27,7 @@ def describe_dataset(
         "bytes": dataset.largest_nbytes,
         "stored_bytes": stored_bytes,
         "digest": dataset.source.digest if dataset.source else None,
+        "remarks": list(dataset.source.remarks) if dataset.source else [],
         "fields": [_described(field, dims[field.name]) for field in dataset.values()],
         "metadata": metadata.document if metadata and metadata.text is None else None,
         "metadata_text": metadata.text if metadata else None,

@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.spatial import KDTree
 
+from ptystore.compute.shapes import position_lists, probe_images
 from ptystore.errors import InputError, ParameterError, located
-from ptystore.model.contract import POSITION_NAMES, RECORD_NAMES
+from ptystore.model.contract import RECORD_NAMES
 from ptystore.model.dataset import Dataset
 from ptystore.model.results import MeasuredOverlap, OverlapMetrics
 from ptystore.physics.spacing import as_positions, grid_cells
@@ -49,10 +50,10 @@ def measure_overlap(dataset: Dataset, diameter: float | None = None) -> Measured
     ParameterError : the diameter is not a positive finite number.
     InputError : positions, or the probe where it is needed, are missing or not finite.
     """
-    x, y = (dataset.require(name, "measuring overlap").values() for name in POSITION_NAMES)
+    x, y = (field.values() for field in position_lists(dataset, "measuring overlap"))
     diameter_from = "given"
     if diameter is None:
-        probe = dataset.require("probeGuess", "the diameter of the overlapping discs")
+        probe = probe_images(dataset, "the diameter of the overlapping discs")
         with located(file=dataset.file, member=probe.name):
             diameter, diameter_from = probe_fwhm(probe.values()), "probe FWHM"
     with located(file=dataset.file):

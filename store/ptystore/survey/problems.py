@@ -2,40 +2,62 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import dataclasses
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any, get_args
 
 import numpy as np
 
+from ptystore.compute.frame_tally import FrameTally, PixelTally, pixels_named
 from ptystore.compute.positions import frames_outside
-from ptystore.errors import InputError
+from ptystore.compute.shapes import frame_shape, position_lists, table_shape
+from ptystore.compute.whole_numbers import WholeNumbers
+from ptystore.errors import InputError, ParameterError
+from ptystore.model.choices import Consumer
 from ptystore.model.contract import DIFFRACTION_NAMES, FIELDS, POSITION_NAMES, RECORD_NAMES
 from ptystore.model.dataset import Dataset, Field
 from ptystore.model.layout import plan
 from ptystore.model.lazy_array import rows_first
 from ptystore.model.results import Problem
+from ptystore.model.signal import is_said, measurement_domain
 
-__all__ = ["find_problems"]
+__all__ = ["find_notes", "find_problems"]
 
 # Amplitude of a few thousand counts at most is far below these; counts are far above.
 _COUNTS_MAX = 1000.0
 _COUNTS_MAX_OVER_MEAN = 5000.0
 
 
-def find_problems(dataset: Dataset, *, k_neighbors: int | None = None) -> list[Problem]:
+def find_problems(
+    dataset: Dataset, *, k_neighbors: int | None = None, consumer: Consumer | None = None
+) -> list[Problem]:
     """All problems of a scan against its canonical form, values included.
 
     The frames are read once, block by block. `k_neighbors`, where given, is compared with
-    the metadata's gridsize.
+    the metadata's gridsize. A scan is canonical without probe and object, which a `consumer`
+    that needs a reconstruction ("legacy") does not do without.
     """
+    if consumer not in (None, *get_args(Consumer)):
+        raise ParameterError(f"the consumer of a scan is legacy, not {consumer!r}")
     return [
         *_presence(dataset),
+        *([] if consumer is None else find_notes(dataset)),
         *_forms(dataset),
         *_lengths(dataset),
         *_finite_positions(dataset),
         *_positions_inside(dataset),
         *_frame_values(dataset),
         *_metadata(dataset, k_neighbors),
+    ]
+
+
+def find_notes(dataset: Dataset) -> list[Problem]:
+    """What a sound scan has not, and some need: probe and object before its reconstruction."""
+    return [
+        Problem(name, "missing", "is missing: patch, simulate, study and legacy consumers need it")
+        for name, spec in FIELDS.items()
+        if spec.presence == "reconstruction" and name not in dataset
     ]
 
 
@@ -53,14 +75,27 @@ def _forms(dataset: Dataset) -> Iterator[Problem]:
         spec = FIELDS.get(field.name)
         if spec is None:
             continue
-        allowed = {len(spec.dims), len(spec.dims) + len(spec.leading_dims)}
-        if field.ndim not in allowed:
+        most = len(spec.dims) + len(spec.leading_dims)
+        if not len(spec.dims) <= field.ndim <= most:
             expected = ", ".join((*spec.leading_dims, *spec.dims))
             yield Problem(field.name, "dims", f"has shape {field.shape}, expected ({expected})")
         elif field.array.axis != 0:
             yield Problem(field.name, "dims", f"has shape {field.shape}: frames must come first")
+        else:
+            yield from _surplus_axes(dataset, field)
         if str(field.dtype) != spec.dtype:
             yield Problem(field.name, "dtype", f"is {field.dtype}, canonical is {spec.dtype}")
+
+
+def _surplus_axes(dataset: Dataset, field: Field) -> Iterator[Problem]:
+    """Axes of length 1 that canonicalize would drop, or does not know how to."""
+    try:
+        shape = table_shape(dataset, field.name)
+    except InputError as error:
+        yield Problem(field.name, "dims", error.reason)
+        return
+    if shape != field.shape:
+        yield Problem(field.name, "dims", f"has shape {field.shape}: canonicalize makes it {shape}")
 
 
 def _lengths(dataset: Dataset) -> Iterator[Problem]:
@@ -89,30 +124,30 @@ def _positions_inside(dataset: Dataset) -> Iterator[Problem]:
     window = _window(dataset)
     if window is None:
         return
-    x, y = (dataset[name].values() for name in POSITION_NAMES)
+    try:
+        x, y = (field.values() for field in position_lists(dataset, "validating"))
+    except InputError:  # what is wrong with their form is said already
+        return
     rows, columns = dataset["objectGuess"].shape
-    if len(x) == len(y):
-        outside = frames_outside(x, y, (rows, columns), window)
-        if len(outside):
-            yield Problem(
-                None,
-                "position",
-                f"{len(outside)} of {len(x)} frames have windows outside the object, "
-                f"the first is frame {outside[0]}",
-            )
+    outside = frames_outside(x, y, (rows, columns), window)
+    if len(outside):
+        yield Problem(
+            None,
+            "position",
+            f"{len(outside)} of {len(x)} frames have windows outside the object, "
+            f"the first is frame {outside[0]}",
+        )
 
 
 def _window(dataset: Dataset) -> tuple[int, int] | None:
-    for name in (*DIFFRACTION_NAMES, "probeGuess"):
-        field = dataset.fields.get(name)
-        if field is not None and field.ndim >= 2:
-            sizes = [n for d, n in enumerate(field.shape) if d != field.frame_axis]
-            return sizes[-2], sizes[-1]
-    return None
+    window = frame_shape(dataset)
+    if window is None and "probeGuess" in dataset and dataset["probeGuess"].ndim >= 2:
+        window = dataset["probeGuess"].shape[-2], dataset["probeGuess"].shape[-1]
+    return window
 
 
 @dataclass
-class _Extremes:
+class _Found:
     """What one pass over the frames finds."""
 
     smallest: float = np.inf
@@ -120,7 +155,9 @@ class _Extremes:
     total: float = 0.0
     count: int = 0
     not_finite: int = 0
-    saturated: int = 0
+    whole: WholeNumbers = dataclasses.field(default_factory=WholeNumbers)
+    tally: FrameTally = dataclasses.field(default_factory=FrameTally)
+    negative: PixelTally = dataclasses.field(default_factory=PixelTally)
 
 
 def _frame_values(dataset: Dataset) -> Iterator[Problem]:
@@ -130,43 +167,75 @@ def _frame_values(dataset: Dataset) -> Iterator[Problem]:
         return
     if frames.dtype.kind not in "iuf" or not frames.nbytes:
         return
-    found = _extremes(frames)
-    if found.not_finite:
-        yield Problem(frames.name, "values", f"{found.not_finite} values are not finite")
-    if found.saturated:
-        yield Problem(
-            frames.name, "values", f"{found.saturated} frames are saturated: they reach the "
-            f"largest value of {frames.dtype}"
-        )  # fmt: skip
+    found = _look(frames)
+    messages = [*_bad_values(frames, found)]
+    if frames.attrs.get("signal") == "counts":
+        messages.append("holds counts: the canonical form is amplitude")
+    elif frames.attrs.get("signal_said") != "amplitude":
+        said = is_said(frames.dtype, frames.attrs, dataset.metadata)
+        # The root of counts is as large as they make it; a scale below 1 makes it larger.
+        enlarged = frames.attrs.get("amplitude_scale", 1.0) < 1
+        messages += _looks_like_counts(found, said, enlarged)
+    yield from (Problem(frames.name, "values", message) for message in messages)
+
+
+def _bad_values(frames: Field, found: _Found) -> Iterator[str]:
+    """What can't be measured values; of counts, gaps are told from what is in some frames."""
     signal = frames.attrs.get("signal")
-    if found.smallest < 0:
-        yield Problem(frames.name, "values", f"{signal} is negative, down to {found.smallest:g}")
-    mean = found.total / found.count if found.count else 0.0
-    if signal == "counts":
-        yield Problem(frames.name, "values", "holds counts: the canonical form is amplitude")
-    elif found.largest > _COUNTS_MAX or found.largest > _COUNTS_MAX_OVER_MEAN * mean > 0:
-        ratio = found.largest / mean if mean else np.inf
-        yield Problem(
-            frames.name,
-            "values",
-            f"looks like counts, not amplitude: largest {found.largest:g}, "
-            f"{ratio:.0f} times the mean",
+    counts = signal == "counts"
+    top = f"frames are saturated: they reach the largest value of {frames.dtype}"
+    for tally, message in (
+        (found.tally.not_finite, f"{found.not_finite} values are not finite"),
+        (found.tally.saturated, top),
+        (found.negative, f"{signal} is negative, down to {found.smallest:g}"),
+    ):
+        bad = tally.frames() if counts else tally.frames_marked()
+        if len(bad):
+            yield f"{len(bad)} {message}" if message == top else message
+    gaps = [*found.tally.gaps()] if counts else []
+    negative = found.negative.always()
+    if counts and negative is not None:
+        gaps.append((f"negative, down to {found.smallest:g},", negative))
+    for what, pixels in gaps:
+        yield (
+            f"{what} in every frame: {pixels_named(pixels)}: gaps of the detector or masked "
+            "pixels; canonicalize --negative mask puts them into a mask"
         )
 
 
-def _extremes(frames: Field) -> _Extremes:
-    found = _Extremes()
-    top = np.iinfo(frames.dtype).max if frames.dtype.kind in "iu" else None
+def _looks_like_counts(found: _Found, said: bool, enlarged: bool) -> Iterator[str]:
+    """Of amplitude; where it is said to be amplitude, only what hardly can be."""
+    mean = found.total / found.count if found.count else 0.0
+    large = found.largest > _COUNTS_MAX
+    extreme = large or found.largest > _COUNTS_MAX_OVER_MEAN * mean > 0
+    if found.whole.are_counts and (large or not said):
+        yield (
+            f"looks like counts, not amplitude: whole numbers up to {found.whole.largest:g}; "
+            "canonicalize with --input-signal counts, or with --input-signal amplitude"
+        )
+    elif (large and enlarged) or (extreme and not said):
+        ratio = found.largest / mean if mean else np.inf
+        yield (
+            f"looks like counts, not amplitude: largest {found.largest:g}, "
+            f"{ratio:.0f} times the mean"
+        )
+
+
+def _look(frames: Field) -> _Found:
+    found = _Found()
     layout = plan(frames.shape, frames.dtype.itemsize, frames.array.axis)
     frames.array.prepare(None)
     for start, stop in layout.blocks(0, layout.rows):
         block = rows_first(frames.array.read(start, stop), frames.array.axis)
+        numbers = np.arange(start, stop)
+        found.tally.add(numbers, block)
+        negative = block < 0
+        found.negative.add(numbers, negative if negative.any() else None)
         if frames.dtype.kind == "f":
+            found.whole.add(block)
             finite = np.isfinite(block)
             found.not_finite += int(block.size - np.count_nonzero(finite))
             block = np.where(finite, block, 0)
-        elif top is not None and block.max() == top:
-            found.saturated += int((block == top).reshape(len(block), -1).any(axis=1).sum())
         found.smallest = min(found.smallest, float(block.min()))
         found.largest = max(found.largest, float(block.max()))
         found.total += float(block.sum(dtype=np.float64))
@@ -185,20 +254,27 @@ def _metadata(dataset: Dataset, k_neighbors: int | None) -> Iterator[Problem]:
     try:
         history = metadata.history
         gridsize = metadata.gridsize
+        domain = metadata.measurement_domain
     except InputError as error:
         yield Problem(None, "metadata", error.reason)
         return
-    done = {(record.get("tool"), record.get("operation")) for record in history}
-    tools = {record.get("tool") for record in history}
+    frames = next((dataset[name] for name in DIFFRACTION_NAMES if name in dataset), None)
+    signal = None if frames is None else frames.attrs.get("signal")
+    if domain is not None and signal is not None and domain != measurement_domain(signal):
+        yield Problem(None, "metadata", f"measurement_domain is {domain}, the frames are {signal}")
     for verb in ("canonicalize", "patch"):
-        tool, operation = RECORD_NAMES[verb]
         wanted = verb == "canonicalize" or "Y" in dataset
-        # Older tools wrote other operations under the same tool name.
-        if wanted and (tool, operation) not in done and tool not in tools:
-            yield Problem(None, "history", f"has no {verb} record ({tool})")
+        if wanted and not any(_is_of(record, verb) for record in history):
+            yield Problem(None, "history", f"has no {verb} record ({RECORD_NAMES[verb][0]})")
     if k_neighbors is not None and k_neighbors < gridsize**2:
         yield Problem(
             None,
             "metadata",
             f"k_neighbors {k_neighbors} is less than gridsize² = {gridsize**2}",
         )
+
+
+def _is_of(record: Mapping[str, Any], verb: str) -> bool:
+    """Whether a record is one of the verb's: older tools told tool or operation otherwise."""
+    tool, operation = RECORD_NAMES[verb]
+    return record.get("tool") == tool or record.get("operation") == operation

@@ -8,15 +8,28 @@ from __future__ import annotations
 import errno
 import os
 import re
+import shlex
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from ptystore.errors import DestinationError, DestinationExistsError, PtystoreError, StorageError
+from ptystore.errors import (
+    DestinationError,
+    DestinationExistsError,
+    PtystoreError,
+    StorageError,
+    some_names,
+)
 from ptystore.storage.system import on_read_only_filesystem
 
-__all__ = ["check_destination", "check_existing", "os_errors_told", "storage_error"]
+__all__ = [
+    "check_destination",
+    "check_existing",
+    "os_errors_told",
+    "require_no_strangers",
+    "storage_error",
+]
 
 _REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR, errno.EISDIR}
 _REFUSED |= {errno.ENAMETOOLONG, errno.ELOOP}
@@ -66,7 +79,8 @@ def check_destination(
 ) -> None:
     """Refuse, before anything is read, a destination that can't or mustn't be written.
 
-    `is_ours(path)` tells whether what is there now was written by ptystore. Nothing is changed.
+    `is_ours(path)` tells whether what is there now was written by ptystore, and raises
+    `DestinationError` where others' things lie in it. Nothing is changed.
 
     Raises
     ------
@@ -91,7 +105,7 @@ def _check_parent(destination: Path) -> None:
         raise DestinationError(
             f"{parent} is not a folder" if os.path.lexists(parent) else f"no folder {parent}",
             file=destination,
-            advice=f"make the folder first: mkdir -p {parent}",
+            advice=f"make the folder first: mkdir -p {shlex.quote(os.fspath(parent))}",
         )
     if on_read_only_filesystem(parent):
         raise DestinationError(f"{parent} is on a read-only filesystem", file=destination)
@@ -140,5 +154,17 @@ def check_existing(destination: Path, overwrite: bool, is_ours: Callable[[Path],
         raise DestinationError(
             "was not written by ptystore, so it is not overwritten",
             file=destination,
-            advice="write under another name, or remove it yourself",
+            advice="remove it yourself, or write under another name",
         )
+
+
+def require_no_strangers(destination: Path, names: Iterable[str]) -> None:
+    """Raise `DestinationError` for a destination of ours with things of others' in it."""
+    strangers = sorted(names)
+    if not strangers:
+        return
+    raise DestinationError(
+        f"holds what ptystore did not write there: {some_names(strangers)}",
+        file=destination,
+        advice="move that elsewhere first, or write under another name",
+    )

@@ -14,7 +14,7 @@ from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 
-from ptystore.errors import InputError, located
+from ptystore.errors import InputError, ParameterError, located
 from ptystore.model.content_digest import FieldDigest, leaf_hashes
 from ptystore.model.dataset import Dataset, Field
 from ptystore.model.layout import Layout, plan
@@ -24,7 +24,7 @@ from ptystore.pools.base import Pool
 from ptystore.pools.cores import usable_cores
 from ptystore.pools.threads import borrowed
 from ptystore.transfer.execute import Budget, run_in_order
-from ptystore.transfer.options import Progress, WorkOptions
+from ptystore.transfer.options import DEFAULT_MAX_MEMORY, Progress, WorkOptions
 
 __all__ = [
     "FieldSink",
@@ -160,13 +160,21 @@ def plan_workers(layouts: Iterable[Layout], global_bytes: int, options: WorkOpti
     """As many workers as were asked for, or as fit `max_memory` beside the global arrays.
 
     A shard under way holds its source blocks, one block being computed and what has been
-    encoded; the estimate allows for twice its uncompressed size and a few blocks.
+    encoded; the estimate allows for twice its uncompressed size and a few blocks. Raises
+    `ParameterError` where one shard at a time does not fit into a `max_memory` below the default.
     """
     largest = block = 0
     for layout in layouts:
         largest = max(largest, min(layout.shard_bytes, layout.rows * layout.row_bytes))
         block = max(block, layout.block_rows * layout.row_bytes)
     each = 2 * largest + 4 * block
+    least = _BASE_BYTES + each
+    if options.max_memory < min(least, DEFAULT_MAX_MEMORY):
+        megabytes = -(-least // 10**6)
+        raise ParameterError(
+            f"{options.max_memory} bytes of memory are too few: it takes {megabytes} MB or more",
+            advice=f"--max-memory {megabytes}MB (max_memory={megabytes}_000_000 in Python)",
+        )
     wanted = options.pool.workers if options.pool else options.jobs or usable_cores()
     # One more than the workers, so that none waits while the caller reads ahead.
     in_flight = max(1, min(wanted + 1, (options.max_memory - _BASE_BYTES) // max(1, each)))

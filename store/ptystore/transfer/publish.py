@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import ctypes
 import errno
-import functools
 import hashlib
 import os
 import re
@@ -26,9 +25,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from ptystore.errors import DestinationError
+from ptystore.storage.permissions import Permissions
 from ptystore.storage.system import (
-    DIR_FD,
-    FOLDER_FLAGS,
     UNSUPPORTED,
     libc_function,
     open_locked,
@@ -45,10 +44,13 @@ from ptystore.transfer.removal import exists, remove, remove_in_spite_of_signals
 
 __all__ = [
     "SCRATCH_NAME",
+    "Staging",
     "check_destination",
+    "clear_litter",
+    "left_behind",
     "stage_file",
     "stage_folder",
-    "stage_replacements",
+    "staged",
     "storage_error",
     "sync_tree",
 ]
@@ -85,12 +87,13 @@ def stage_folder(
     StorageError : the operating system failed; `member` names the file. Errors of the block
         itself pass through as they are.
     """
-    with _staged(destination, overwrite, is_ours, warn) as (staging, aside):
-        yield staging
-        with os_errors_told(destination, staging):
-            remove(staging / SCRATCH_NAME)
-            sync_tree(staging)
-            _publish(staging, destination, aside, overwrite, is_ours)
+    with staged(destination, overwrite, is_ours, warn) as staging:
+        yield staging.folder
+        with os_errors_told(destination, staging.folder):
+            remove(staging.folder / SCRATCH_NAME)
+            staging.give_permissions(staging.folder)
+            sync_tree(staging.folder)
+            _publish(staging.folder, destination, staging.aside, overwrite, is_ours)
 
 
 @contextmanager
@@ -106,75 +109,13 @@ def stage_file(
     The file has its final name and lies in a staging folder of its own: whatever else is put
     beside it (scratch) is deleted at the end. Raises as `stage_folder` does.
     """
-    with _staged(destination, overwrite, is_ours, warn) as (staging, aside):
-        staged = staging / destination.name
-        yield staged
-        with os_errors_told(destination, staging):
-            sync_file(os.fspath(staged))
-            _publish(staged, destination, aside, overwrite, is_ours)
-
-
-@contextmanager
-def stage_replacements(
-    store: Path, *, warn: Callable[[str], None]
-) -> Iterator[Callable[[str, bytes], None]]:
-    """Yield `put(key, data)`, which replaces or adds one file of a published store.
-
-    The file is staged beside the store, made durable and renamed over the old one in one step,
-    which leaves other names of the old one (hard links from other stores) as they are. A store
-    that is replaced meanwhile is not touched: files go where the store was at the beginning,
-    if the system can name files relative to an open folder. Raises as `stage_folder` does.
-    """
-    with (
-        _staged(store, True, lambda path: True, warn) as (staging, _),
-        os_errors_told(store, staging),
-    ):
-        if not DIR_FD:
-            yield functools.partial(_put_by_path, store, staging)
-            return
-        root = os.open(store, FOLDER_FLAGS)
-        try:
-            yield functools.partial(_put, root, staging)
-        finally:
-            os.close(root)
-
-
-def _put(root: int, staging: Path, key: str, data: bytes) -> None:
-    staged = _staged_file(staging, data)
-    name, _, inner = key.rpartition("/")
-    if name:
-        with suppress(FileExistsError):
-            os.mkdir(name, dir_fd=root)
-            os.fsync(root)
-    folder = os.open(name or ".", FOLDER_FLAGS, dir_fd=root)
-    try:
-        os.replace(staged, inner, dst_dir_fd=folder)
-        os.fsync(folder)
-    finally:
-        os.close(folder)
-
-
-def _put_by_path(store: Path, staging: Path, key: str, data: bytes) -> None:
-    staged = _staged_file(staging, data)
-    target = store / key
-    with suppress(FileExistsError):
-        target.parent.mkdir()
-        sync_folder(os.fspath(store))
-    if target.parent.is_symlink():  # as FOLDER_FLAGS, though it could change in between
-        raise NotADirectoryError(
-            errno.ENOTDIR, os.strerror(errno.ENOTDIR), os.fspath(target.parent)
-        )
-    os.replace(staged, target)
-    sync_folder(os.fspath(target.parent))
-
-
-def _staged_file(staging: Path, data: bytes) -> Path:
-    staged = staging / "file"
-    with open(staged, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    return staged
+    with staged(destination, overwrite, is_ours, warn) as staging:
+        file = staging.folder / destination.name
+        yield file
+        with os_errors_told(destination, staging.folder):
+            staging.give_permissions(file)
+            sync_file(os.fspath(file))
+            _publish(file, destination, staging.aside, overwrite, is_ours)
 
 
 def sync_tree(folder: Path) -> None:
@@ -196,31 +137,51 @@ def _reraise(error: OSError) -> None:
 
 
 @contextmanager
-def _staged(
+def staged(
     destination: Path,
     overwrite: bool,
     is_ours: Callable[[Path], bool],
     warn: Callable[[str], None],
-) -> Iterator[tuple[Path, Path]]:
-    """A locked staging folder, and the name the old one may step aside to."""
+) -> Iterator[Staging]:
+    """A locked staging folder for what is to be at `destination`, cleared away at the end."""
     with os_errors_told(destination):
-        _clear_litter(destination, warn)
+        clear_litter(destination, warn)
         check_existing(destination, overwrite, is_ours)
-    claim = _Claim(destination)
+        permissions = Permissions.of(destination) if overwrite else None
+    claim = Staging(destination, permissions)
     try:
         # Within the block, so that Ctrl-C at any moment removes what was made.
         with os_errors_told(destination):
             claim.make()
-        yield claim.staging, _sibling(destination, claim.token, "old-")
+        yield claim
     finally:
         # What bears the staging name now is to go: an unfinished result, or the one replaced.
         try:
-            remove_in_spite_of_signals(claim.staging)
+            if _is_read(claim.folder, claim.lock):
+                warn(
+                    f"{destination}: the old one is still read: it is kept as "
+                    f"{claim.folder.name} until the next run"
+                )
+            else:
+                remove_in_spite_of_signals(claim.folder)
         except OSError as error:
-            warn(f"{destination}: {claim.staging.name} could not be removed: {error.strerror}")
+            warn(f"{destination}: {claim.folder.name} could not be removed: {error.strerror}")
         finally:
             if claim.lock is not None:
                 os.close(claim.lock)
+
+
+def _is_read(staging: Path, lock: int | None) -> bool:
+    """Whether the replaced store, which has the staging name by now, is open somewhere."""
+    try:
+        if lock is not None and os.path.samestat(os.fstat(lock), os.lstat(staging)):
+            return False  # this run's own unfinished result
+        os.close(open_locked(staging))
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def _publish(
@@ -239,7 +200,7 @@ def _publish(
 
 def _exchange_in_steps(new: Path, destination: Path, aside: Path) -> None:
     try:
-        os.rename(destination, aside)
+        _step_aside(destination, aside)
         _rename_new(new, destination)
     except BaseException:
         # Where there is an aside and this fails too, the next run puts it back.
@@ -248,6 +209,19 @@ def _exchange_in_steps(new: Path, destination: Path, aside: Path) -> None:
         raise
     with suppress(FileNotFoundError):  # another run has already cleared it
         os.rename(aside, new)
+
+
+def _step_aside(destination: Path, aside: Path) -> None:
+    try:
+        os.rename(destination, aside)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        raise DestinationError(
+            "can't be replaced, for it lies on another layer of an overlay filesystem",
+            file=destination,
+            advice="remove it first, then write it again",
+        ) from error
 
 
 def _rename_new(new: Path, destination: Path) -> None:
@@ -277,7 +251,8 @@ def _renameat2(old: Path, new: Path, flags: int) -> bool:
     if _libc_renameat2(_AT_FDCWD, os.fsencode(old), _AT_FDCWD, os.fsencode(new), flags) == 0:
         return True
     code = ctypes.get_errno()
-    if code in UNSUPPORTED:
+    # An overlay filesystem exchanges no folders that are of a lower layer, and says EXDEV.
+    if code in UNSUPPORTED or (code == errno.EXDEV and flags == _RENAME_EXCHANGE):
         return False
     raise OSError(code, os.strerror(code), os.fspath(old), None, os.fspath(new))
 
@@ -297,24 +272,31 @@ def _sibling(destination: Path, token: str, mark: str = "") -> Path:
     return destination.with_name(f".{name[: room - 9].decode(errors='ignore')}~{digest}{tail}")
 
 
-class _Claim:
-    """A staging folder of this run: its name, chosen at once, and the lock once it is made."""
+class Staging:
+    """A staging folder of this run: its name, chosen at once, and the lock once it is made.
 
-    def __init__(self, destination: Path) -> None:
+    `folder` is its path, `aside` the name that the old one may step aside to, `permissions`
+    those of the old one, None where there is none.
+    """
+
+    def __init__(self, destination: Path, permissions: Permissions | None) -> None:
         self._destination = destination
+        self.permissions = permissions
         self.lock: int | None = None
         self._choose()
 
     def _choose(self) -> None:
-        self.token = secrets.token_hex(_TOKEN_LENGTH // 2)
-        self.staging = _sibling(self._destination, self.token)
+        token = secrets.token_hex(_TOKEN_LENGTH // 2)
+        self.folder = _sibling(self._destination, token)
+        self.aside = _sibling(self._destination, token, "old-")
 
     def make(self) -> None:
         """Make the folder and lock it; where there are no locks it is just made."""
         while True:
-            os.mkdir(self.staging)
+            # What replaces something is nobody else's to read before it has the old one's mode.
+            os.mkdir(self.folder, 0o777 if self.permissions is None else 0o700)
             try:
-                self.lock = _lock(self.staging)
+                self.lock = _lock(self.folder)
             except (BlockingIOError, FileNotFoundError):
                 # Between mkdir and lock another run took it for litter and removes it: go again.
                 self._choose()
@@ -322,9 +304,15 @@ class _Claim:
             except OSError as error:
                 if error.errno not in _NO_LOCKS:
                     with suppress(OSError):
-                        os.rmdir(self.staging)
+                        os.rmdir(self.folder)
                     raise
             return
+
+    def give_permissions(self, path: Path) -> None:
+        """Give a file or folder those that the old one has, if there is one. Raises OSError."""
+        permissions = self.permissions
+        if permissions is not None:
+            (Permissions.of(self._destination) or permissions).give(path)
 
 
 def _lock(path: Path) -> int:
@@ -343,16 +331,12 @@ def _lock(path: Path) -> int:
     return descriptor
 
 
-def _clear_litter(destination: Path, warn: Callable[[str], None]) -> None:
-    """Remove what dead runs to this destination left on this host; undo a half-done swap."""
-    pattern = re.compile(
-        "|".join(
-            re.escape(_sibling(destination, "", mark).name) + rf"([0-9a-f]{{{_TOKEN_LENGTH}}})"
-            for mark in ("", "old-")
-        )
-    )
-    found = filter(None, map(pattern.fullmatch, os.listdir(destination.parent)))
-    for token in sorted({match[1] or match[2] for match in found}):
+def clear_litter(destination: Path, warn: Callable[[str], None]) -> None:
+    """Remove what dead runs to this destination left on this host; undo a half-done swap.
+
+    Raises OSError where the folder can't be listed.
+    """
+    for token in _tokens(destination):
         staging = _sibling(destination, token)
         lock = None
         try:
@@ -366,6 +350,30 @@ def _clear_litter(destination: Path, warn: Callable[[str], None]) -> None:
         finally:
             if lock is not None:
                 os.close(lock)
+
+
+def left_behind(destination: Path) -> list[str]:
+    """The names that `clear_litter` would clear, where that can be told; nothing is changed."""
+    found = []
+    with suppress(OSError):
+        for token in _tokens(destination):
+            staging = _sibling(destination, token)
+            with suppress(OSError):  # alive, or gone, or no telling
+                os.close(_lock(staging))
+                found.append(staging.name)
+    return found
+
+
+def _tokens(destination: Path) -> list[str]:
+    """The tokens of all runs to a destination on this host that left something, or are at it."""
+    pattern = re.compile(
+        "|".join(
+            re.escape(_sibling(destination, "", mark).name) + rf"([0-9a-f]{{{_TOKEN_LENGTH}}})"
+            for mark in ("", "old-")
+        )
+    )
+    found = filter(None, map(pattern.fullmatch, os.listdir(destination.parent)))
+    return sorted({match[1] or match[2] for match in found})
 
 
 def _clear_one(destination: Path, staging: Path, aside: Path, warn: Callable[[str], None]) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
+import re
+import secrets
 import shutil
 import time
 from contextlib import suppress
@@ -56,11 +58,27 @@ def remove_in_spite_of_signals(path: Path) -> None:
 
 def _remove_patiently(path: Path) -> None:
     until = time.monotonic() + _PATIENCE
-    while True:
+    pending = [path]
+    while pending:
         try:
-            remove(path)
-            return
+            remove(pending[-1])
+            pending.pop()
+            continue
         except OSError as error:
             if error.errno not in _NOT_EMPTY or time.monotonic() > until:
                 raise
+        if len(pending) == 1:
+            # Under another name nobody finds it who still writes into it.
+            elsewhere = _other_name(path)
+            with suppress(OSError):
+                os.rename(path, elsewhere)
+                pending.append(elsewhere)
+                continue
         time.sleep(0.01)
+
+
+def _other_name(path: Path) -> Path:
+    """A name of the same kind: that of a staging folder still tells whose litter it would be."""
+    token = secrets.token_hex(8)
+    stem = re.sub(r"-[0-9a-f]{16}$", "", path.name)
+    return path.with_name(f"{stem}-{token}")

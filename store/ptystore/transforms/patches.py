@@ -6,6 +6,7 @@ from functools import partial
 
 from ptystore.compute.positions import warn_of_frames_outside
 from ptystore.compute.recipes import patches
+from ptystore.compute.shapes import object_image, position_lists, probe_images
 from ptystore.errors import InputError, ParameterError
 from ptystore.model.choices import Interpolation
 from ptystore.model.contract import standard_attrs
@@ -21,6 +22,7 @@ def extract_patches(
     size: int | None = None,
     k_neighbors: int = 7,
     interpolation: Interpolation = "bilinear",
+    slice: int | None = None,
     virtual: bool = False,
 ) -> Dataset:
     """The scan with `Y`: one object patch for every frame, in scan order, computed on reading.
@@ -29,26 +31,19 @@ def extract_patches(
     position (x, y) of frame k, rounded to float32 first; bilinear between pixels, zero
     outside the object. N is `size`, by default the probe's height and width. A `Y` that is
     there is replaced. `k_neighbors` is for consumers that group frames: it is checked
-    against the metadata's gridsize and recorded. With `virtual` a store keeps how to compute
-    `Y`, not its values.
+    against the metadata's gridsize and recorded. Of an object of several slices, `slice` (from 0)
+    is the one that is seen. With `virtual` a store keeps how to compute `Y`, not its values.
 
-    Raises `ParameterError` for a size below one or `k_neighbors < gridsize²`, `InputError`
-    where the object or positions are missing or have other shapes; while reading, for
-    positions that are not finite.
+    Raises `ParameterError` for a size below one, `k_neighbors < gridsize²` or a slice that is
+    not there, `InputError` where the object or positions are missing or have other shapes, or
+    several slices are there and none is chosen; while reading, for positions that are not finite.
     """
     if interpolation not in ("bilinear", "nearest"):
         raise ParameterError(f"interpolation must be bilinear or nearest, not {interpolation!r}")
     gridsize = dataset.metadata.gridsize if dataset.metadata is not None else 1
     require_neighbors(k_neighbors, gridsize)
-    obj = dataset.require("objectGuess", "extracting patches")
-    xcoords = dataset.require("xcoords", "extracting patches")
-    ycoords = dataset.require("ycoords", "extracting patches")
-    if obj.ndim != 2:
-        raise InputError(
-            f"has shape {obj.shape}; patches need one object of two dimensions",
-            file=dataset.file,
-            member=obj.name,
-        )
+    obj = object_image(dataset, "extracting patches", slice)
+    xcoords, ycoords = position_lists(dataset, "extracting patches")
     window = _window(dataset, size)
     frames = xcoords.shape[0]
     how = {"window": list(window), "interpolation": interpolation}
@@ -66,6 +61,7 @@ def extract_patches(
             "k_neighbors": k_neighbors,
             "nsamples": frames,
             "interpolation": interpolation,
+            **({} if slice is None else {"slice": slice}),
             "replaced_Y": "Y" in dataset,
         },
         checks=(partial(warn_of_frames_outside, xcoords, ycoords, object_shape, window),),
@@ -77,7 +73,7 @@ def _window(dataset: Dataset, size: int | None) -> tuple[int, int]:
         if size < 1:
             raise ParameterError(f"a patch must have at least one pixel, not {size}")
         return size, size
-    probe = dataset.require("probeGuess", "choosing the patch size")
+    probe = probe_images(dataset, "choosing the patch size")
     if probe.ndim < 2:
         raise InputError(
             f"has shape {probe.shape}, which is no probe's",

@@ -8,12 +8,13 @@ import threading
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
 from ptystore.compute.patch_windows import PatchWindows
 from ptystore.compute.positions import warn_of_frames_outside
+from ptystore.compute.shapes import object_image, position_lists, probe_images
 from ptystore.errors import InputError, ParameterError
 from ptystore.model.choices import Signal
 from ptystore.model.contract import DIFFRACTION_NAMES, POSITION_NAMES, standard_attrs
@@ -21,12 +22,12 @@ from ptystore.model.dataset import Dataset, Field, memory_field
 from ptystore.model.deferred import DeferredAttrs
 from ptystore.model.lazy_array import Array, CachedArray, ComputedArray, Indices, LazyArray
 from ptystore.model.metadata import Metadata
+from ptystore.model.signal import with_signal
 from ptystore.physics.forward import dose_scale, exit_energy, intensities, poisson_counts
 from ptystore.physics.phantom import jittered_raster, uniform_positions
 
 __all__ = ["simulate"]
 
-_DOMAIN = {"amplitude": "normalized_amplitude", "counts": "count_intensity"}
 _PASS_BYTES = 4 << 20
 
 
@@ -42,6 +43,7 @@ def simulate(
     raster: bool = False,
     step: float | None = None,
     jitter: float = 0.2,
+    slice: int | None = None,
 ) -> Dataset:
     """The scan with simulated `diffraction`, shape (n, Ny, Nx) of the probe, computed on reading.
 
@@ -61,6 +63,7 @@ def simulate(
     frames : number of new positions in place of the file's own: drawn uniformly at least
         `buffer` pixels inside the object's border, or in a `raster` with `step` and `jitter`
         (see `ptystore.physics.phantom`). Per-frame fields of the file's own positions are left out.
+    slice : which slice of an object of several, from 0.
 
     s and the largest expected count come from a first pass over all frames, which runs when the
     frames are first read or written, or when the field's attribute `amplitude_scale` (s) or the
@@ -72,8 +75,8 @@ def simulate(
     reading, where positions are not finite or the exit waves have no energy.
     """
     _check_arguments(dose, noise, seed, signal, frames, raster)
-    obj = dataset.require("objectGuess", "simulating")
-    probe = dataset.require("probeGuess", "simulating")
+    obj = object_image(dataset, "simulating", slice)
+    probe = probe_images(dataset, "simulating")
     for field, allowed in ((obj, (2,)), (probe, (2, 3))):
         if field.ndim not in allowed or not field.nbytes:
             raise InputError(
@@ -114,6 +117,7 @@ def simulate(
             "signal": signal,
             "frames": len(positions[0]),
             **source,
+            **({} if slice is None else {"slice": slice}),
             "left_out": left_out,
         },
         checks=(
@@ -127,10 +131,14 @@ def simulate(
 def _check_arguments(
     dose: float | None, noise: bool, seed: int, signal: str, frames: int | None, raster: bool
 ) -> None:
-    if signal not in _DOMAIN:
+    if signal not in get_args(Signal):
         raise ParameterError(f"signal must be amplitude or counts, not {signal!r}")
     if dose is None and noise:
-        raise ParameterError("Poisson noise needs a dose", advice="give a dose, or noise=False")
+        raise ParameterError(
+            "Poisson noise needs a dose",
+            advice="say how many photons with --dose, or leave the noise out with --no-noise "
+            "(dose= and noise=False in Python)",
+        )
     if dose is not None and not (math.isfinite(dose) and dose > 0):
         raise ParameterError(f"a dose must be a positive number of photons, not {dose}")
     if signal == "counts" and not noise:
@@ -142,9 +150,9 @@ def _check_arguments(
 
 
 def _positions(dataset: Dataset) -> tuple[Field, Field]:
-    x, y = (dataset.require(name, "simulating") for name in POSITION_NAMES)
+    x, y = position_lists(dataset, "simulating")
     for field in (x, y):
-        if field.ndim != 1 or not len(field):
+        if not len(field):
             raise InputError(
                 f"has shape {field.shape}; there must be one position for each frame, and frames",
                 file=dataset.file,
@@ -192,11 +200,10 @@ def _with_physics(dataset: Dataset, dose: float | None, width: int, signal: Sign
     physics = {"gridsize": 1, **dataset.metadata.physics, "N": width}
     if dose is not None:
         physics["nphotons"] = dose
-    for place in (document, physics):
-        if place.get("measurement_domain") is not None:
-            place["measurement_domain"] = _DOMAIN[signal]
     document["physics_parameters"] = physics
-    return dataclasses.replace(dataset, metadata=Metadata(document))
+    # The new frames' scale is found by their first pass, and told when they are written.
+    metadata = with_signal(Metadata(document), signal, None)
+    return dataclasses.replace(dataset, metadata=metadata)
 
 
 class FarField:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ptystore.compute.shapes import position_lists
 from ptystore.errors import InputError, ParameterError
 from ptystore.model.choices import SplitAxis
 from ptystore.model.dataset import Dataset
@@ -31,7 +32,7 @@ def split(
         raise ParameterError(f"the axis of a split is y or x, not {axis!r}")
     if not 0 < fraction < 1:
         raise ParameterError(f"a split's fraction must lie between 0 and 1, not be {fraction}")
-    field = dataset.require(f"{axis}coords", "splitting")
+    (field,) = position_lists(dataset, "splitting", (f"{axis}coords",))
     values = field.values()
     if not np.isfinite(values).all():
         raise InputError(

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from functools import partial
 from typing import Any
 
+from ptystore.compute.shapes import frame_shape, position_lists
 from ptystore.errors import InputError, ParameterError, located
-from ptystore.model.contract import POSITION_NAMES
 from ptystore.model.dataset import Dataset
 from ptystore.physics.spacing import VIEW_OVERLAP, fraction_indices, spaced_indices, view_spacing
 from ptystore.transforms.selection import select_frames
@@ -43,7 +43,7 @@ def select_view(
             raise ParameterError(f"a view is called {' or '.join(VIEW_OVERLAP)}, not {name!r}")
         overlap = VIEW_OVERLAP[name]
     parameters: dict[str, Any] = {"view": name, "overlap": overlap}
-    x, y = (dataset.require(coordinate, "selecting a view") for coordinate in POSITION_NAMES)
+    x, y = position_lists(dataset, "selecting a view")
     if overlap is not None:
         width = _frame_width(dataset)
         spacing = view_spacing(overlap, width)
@@ -70,12 +70,12 @@ def select_view(
 
 def _frame_width(dataset: Dataset) -> int:
     frames = dataset.frames
-    sizes = [size for axis, size in enumerate(frames.shape) if axis != frames.frame_axis]
-    if not sizes:
+    shape = frame_shape(dataset)
+    if shape is None:
         raise InputError(
             f"has shape {frames.shape}: it holds no frames", file=dataset.file, member=frames.name
         )
-    return sizes[-1]
+    return shape[1]
 
 
 def _warn_of_few(kept: int, of: int) -> Iterable[str]:

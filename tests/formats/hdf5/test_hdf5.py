@@ -76,22 +76,30 @@ def test_damage_names_field_and_frames_and_spares_the_rest(file: Path, chunk: in
     assert any(f"frames {first} to" in line for line in ptystore.verify(file).damage)
 
 
-def test_a_chunk_that_was_never_written_is_an_error(tmp_path: Path, file: Path) -> None:
+def test_a_chunk_that_was_never_written_is_an_error(file: Path) -> None:
     """HDF5 itself would read zeros."""
-    copy = tmp_path / "copy.h5"
-    with h5py.File(file) as source, h5py.File(copy, "w", libver=("v110", "v110")) as target:
-        for name in source:
-            source.copy(name, target)
-        plist = source["diffraction"].id.get_create_plist()
-        del target["diffraction"]
-        space, kind = source["diffraction"].id.get_space(), source["diffraction"].id.get_type()
-        made = h5py.h5d.create(target.id, b"diffraction", kind, space, plist)
-        for at in range(source["diffraction"].id.get_num_chunks()):
-            info = source["diffraction"].id.get_chunk_info(at)
-            if info.chunk_offset[0] != 400:
-                data = source["diffraction"].id.read_direct_chunk(info.chunk_offset)[1]
-                made.write_direct_chunk(info.chunk_offset, data)
-    field = ptystore.open(copy)["diffraction"]
+    with h5py.File(file, "r+", libver=("v110", "v110")) as opened:
+        source = opened["diffraction"]
+        ids = source.id
+        offsets = [ids.get_chunk_info(at).chunk_offset for at in range(ids.get_num_chunks())]
+        chunks = {offset: ids.read_direct_chunk(offset)[1] for offset in offsets}
+        parts = source.id.get_type(), source.id.get_space(), source.id.get_create_plist()
+        attrs, dims = dict(source.attrs), [(dim.label, dim.values()) for dim in source.dims]
+        for dim in source.dims:
+            for scale in list(dim.values()):
+                dim.detach_scale(scale)
+        del opened["diffraction"], attrs["DIMENSION_LABELS"]
+        attrs.pop("DIMENSION_LIST", None)
+        made = h5py.Dataset(h5py.h5d.create(opened.id, b"diffraction", *parts))
+        for name, value in attrs.items():
+            made.attrs[name] = value
+        for axis, (label, scales) in enumerate(dims):
+            made.dims[axis].label = label
+            made.dims[axis].attach_scale(*scales)
+        for offset, data in chunks.items():
+            if offset[0] != 400:
+                made.id.write_direct_chunk(offset, data)
+    field = ptystore.open(file)["diffraction"]
     with pytest.raises(IntegrityError, match="frames 400 to 403: the chunk is missing"):
         field[:]
     assert_same(field[404:], FRAMES[404:])
@@ -263,7 +271,7 @@ def test_groups_inside_groups_are_refused(tmp_path: Path) -> None:
 
 def test_a_named_datatype_is_refused(tmp_path: Path) -> None:
     path = foreign(tmp_path / "a.h5", a=np.ones(2), odd=np.dtype("f8"))
-    with pytest.raises(InputError, match="/odd: a named datatype, not an array") as caught:
+    with pytest.raises(InputError, match="odd: is a named datatype, not an array") as caught:
         ptystore.open(path)
     assert caught.value.file == str(path)
 
@@ -273,7 +281,7 @@ def test_an_array_that_became_a_group(tmp_path: Path) -> None:
     dataset = ptystore.open(path)
     for name in dataset:
         replace(path, name, "group")
-        with pytest.raises(InputError, match=f"/{name}: a group, not an array"):
+        with pytest.raises(IntegrityError, match="changed while it was read"):
             dataset[name].values()
 
 

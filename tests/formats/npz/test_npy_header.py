@@ -15,7 +15,7 @@ from ptystore.formats.npz.npy_header import HEADER_LIMIT, npy_header_bytes, pars
 
 DTYPES = [
     "?", "i1", "u1", "<i2", ">u2", "<i4", ">u4", "<i8", ">u8", "<f2", ">f4", "<f8", ">f8",
-    "<c8", ">c8", "<c16", ">c16", "<U1", ">U17",
+    "<c8", ">c8", "<c16", ">c16", "<U1", ">U17", "S1", "S9",
 ]  # fmt: skip
 SHAPES = st.lists(st.integers(0, 4), max_size=6).map(tuple)
 
@@ -56,6 +56,40 @@ def test_keys_in_any_order_and_spacing() -> None:
     head = npy_head("{ 'shape':(2,3) , 'descr' : '=f8','fortran_order':True}   \n")
     header = parse_npy_header(head)
     assert (header.shape, header.dtype, header.fortran_order) == ((2, 3), np.float64, True)
+
+
+@pytest.mark.parametrize("quote", ["'", '"'])
+@pytest.mark.parametrize("inner", ["'", '"'])
+def test_either_quotes(quote: str, inner: str) -> None:
+    q, i = quote, inner
+    text = f"{{{q}descr{q}: {i}<i2{i}, {i}shape{i}: (2, 3), {q}fortran_order{q}: False}}\n"
+    header = parse_npy_header(npy_head(text))
+    assert (header.dtype, header.shape, header.fortran_order) == (np.int16, (2, 3), False)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{\"descr': '<f8', 'fortran_order': False, 'shape': (1,), }",
+        "{'descr': \"<f8', 'fortran_order': False, 'shape': (1,), }",
+        "{'descr': '<f8\", 'fortran_order': False, 'shape': (1,), }",
+        "{\"descr\": '<f8', 'descr': '<f8', 'shape': (1,), }",
+        "{\"descr\": \"\\x3cf8\", 'fortran_order': False, 'shape': (1,), }",
+        "{'''descr''': '<f8', 'fortran_order': False, 'shape': (1,), }",
+        "{\"descr\": '<f8' '', 'fortran_order': False, 'shape': (1,), }",
+    ],
+)
+def test_quotes_that_python_would_not_pair_or_would_join(text: str) -> None:
+    with pytest.raises(InputError, match="does not write"):
+        parse_npy_header(npy_head(text))
+
+
+@given(st.binary(max_size=10), st.integers(1, 3))
+def test_a_beginning_is_cut_short(rest: bytes, version: int) -> None:
+    for length in range(10):
+        head = (b"\x93NUMPY" + bytes([version, 0]) + b"\x76\x00" + rest)[:length]
+        with pytest.raises(InputError, match="cut short"):
+            parse_npy_header(head)
 
 
 def test_objects_have_no_dtype() -> None:
@@ -112,8 +146,9 @@ def test_refuses_what_numpy_does_not_write(text: str, words: str) -> None:
 
 @pytest.mark.parametrize(
     "descr",
-    ["<f16", "<c32", "<f1", "<i16", "|u3", "<M8[ns]", "<m8[D]", "|V8", "|S0", "|S9", "<U0", "U",
-     "<U-1", "<Uu4", "O8", "object", "float64", ">f8;import os", "<U536870912", "<U4294967295"],
+    ["<f16", "<c32", "<f1", "<i16", "|u3", "<M8[ns]", "<m8[D]", "|V8", "|S0", "S", "S-1", "<U0",
+     "U", "<U-1", "<Uu4", "O8", "object", "float64", ">f8;import os", "<U536870912",
+     "|S536870912", "<U4294967295"],
 )  # fmt: skip
 def test_refuses_other_dtypes_by_name(descr: str) -> None:
     with pytest.raises(InputError, match="is not supported") as caught:
@@ -159,6 +194,8 @@ def test_a_long_structured_dtype_is_cut() -> None:
         "{'descr': '<f8', 'shape': (" + " " * 4000,
         "{" + " " * 4090,
         "{'descr': [" + "(" * 4000,
+        "{" + "\"descr\":''," * 340,
+        "{" + '"descr":"' + "'" * 4000,
     ],
 )
 def test_a_hostile_header_takes_no_time(text: str) -> None:

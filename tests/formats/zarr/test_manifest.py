@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import zlib
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from ptystore import Damage, SerialPool
 from ptystore.errors import IntegrityError, StorageError
 from ptystore.formats.zarr import manifest
 from ptystore.formats.zarr.manifest import MANIFEST_NAME, Entry
+from ptystore.storage.local import SourceFolder
 
 
 def plain_crc32c(data: bytes) -> int:
@@ -38,7 +40,8 @@ def store(tmp_path: Path) -> Path:
 
 
 def problems(store: Path, fast: bool = False) -> dict[str, str]:
-    damages = manifest.compare(store, manifest.read_manifest(store), SerialPool(), fast=fast)
+    folder = SourceFolder(store)
+    damages = manifest.compare(folder, manifest.read_manifest(folder), SerialPool(), fast=fast)
     assert damages == sorted(damages, key=lambda damage: damage.member)
     return {damage.member: damage.reason for damage in damages}
 
@@ -92,16 +95,16 @@ def test_written_form_and_round_trip(tmp_path: Path) -> None:
         },
     }
     assert list(document["files"]) == sorted(entries)
-    assert manifest.read_manifest(tmp_path) == entries
+    assert manifest.read_manifest(SourceFolder(tmp_path)) == entries
 
 
 def test_an_undamaged_store_has_no_damage(store: Path) -> None:
-    entries = manifest.read_manifest(store)
-    assert manifest.compare(store, entries, SerialPool()) == []
+    entries = manifest.read_manifest(SourceFolder(store))
+    assert manifest.compare(SourceFolder(store), entries, SerialPool()) == []
 
 
 def test_every_bit_of_every_file_counts(store: Path) -> None:
-    entries = manifest.read_manifest(store)
+    entries = manifest.read_manifest(SourceFolder(store))
     flips = 0
     for key in entries:
         data = (store / key).read_bytes()
@@ -109,10 +112,10 @@ def test_every_bit_of_every_file_counts(store: Path) -> None:
             flipped = bytearray(data)
             flipped[bit // 8] ^= 1 << bit % 8
             (store / key).write_bytes(flipped)
-            (damage,) = manifest.compare(store, entries, SerialPool())
+            (damage,) = manifest.compare(SourceFolder(store), entries, SerialPool())
             assert damage.member == key
             assert f"not {entries[key].crc32c:08x}" in damage.reason
-            assert manifest.compare(store, entries, SerialPool(), fast=True) == []
+            assert manifest.compare(SourceFolder(store), entries, SerialPool(), fast=True) == []
             flips += 1
         (store / key).write_bytes(data)
     assert flips > 60
@@ -162,21 +165,23 @@ def test_special_files_and_folders_in_a_files_place(store: Path) -> None:
 def test_an_unreadable_file_or_folder_is_reported_not_raised(
     store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    entries = manifest.read_manifest(store)
+    entries = manifest.read_manifest(SourceFolder(store))
     opened = os.open
 
-    def failing(path: Path, *args: int) -> int:
+    def failing(path: Path, *args: int, **more: int) -> int:
         if str(path).endswith("zarr.json"):
             raise OSError(5, "Input/output error")
-        return opened(path, *args)
+        return opened(path, *args, **more)
 
     monkeypatch.setattr(os, "open", failing)
-    damages = manifest.compare(store, entries, SerialPool())
+    damages = manifest.compare(SourceFolder(store), entries, SerialPool())
     assert damages == [
         Damage("diffraction/zarr.json", "cannot be read: Input/output error"),
         Damage("zarr.json", "cannot be read: Input/output error"),
     ]
-    gone = manifest.compare(store / "gone", entries, SerialPool())
+    folder = SourceFolder(store)
+    shutil.rmtree(store)
+    gone = manifest.compare(folder, entries, SerialPool())
     assert {damage.member for damage in gone} == {".", *entries}
 
 
@@ -212,7 +217,7 @@ BAD_KEYS = (
 
 def refused(store: Path) -> IntegrityError:
     with pytest.raises(IntegrityError) as caught:
-        manifest.read_manifest(store)
+        manifest.read_manifest(SourceFolder(store))
     assert caught.value.exit_code == 5
     assert caught.value.file == str(store / MANIFEST_NAME)
     assert len(str(caught.value)) < 600 + len(str(store))
@@ -258,7 +263,7 @@ def test_missing_linked_special_binary_and_oversized(
     path.write_bytes(b"\xff\xfe")
     refused(tmp_path)
     path.write_text('{"format": 1, "files": {}}')
-    assert manifest.read_manifest(tmp_path) == {}
+    assert manifest.read_manifest(SourceFolder(tmp_path)) == {}
     monkeypatch.setattr(manifest, "_MAX_BYTES", 20)
     assert "over 20 bytes" in refused(tmp_path).reason
 

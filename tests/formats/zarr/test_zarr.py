@@ -14,7 +14,7 @@ import pytest
 import ptystore
 from chunk_places import chunk_places
 from ptystore import InputError, InputMissingError, IntegrityError, Metadata
-from scans import assert_same, document, flip, overwrite, pickled, put, scan, values
+from scans import assert_same, document, flip, overwrite, pickled, put, scan, settle, values
 
 FRAMES = values("u2", (5000, 40, 41))  # 3,280 bytes: chunks of 4 frames, shards of 4096
 
@@ -172,6 +172,7 @@ def test_damage_names_field_and_frames_and_spares_the_rest(
     store: Path, break_it: Callable[[Path], object], message: str, lost: slice
 ) -> None:
     break_it(store)
+    settle()
     field = ptystore.open(store)["diffraction"]
     for key in (slice(None), lost, [lost.start], lost.start):
         with pytest.raises(IntegrityError, match=message) as caught:

@@ -15,6 +15,7 @@ from ptystore.formats.chunked_array import ChunkedArray, neighbours
 from ptystore.model.layout import Layout
 from ptystore.model.lazy_array import Array
 from ptystore.model.process_lock import ProcessLock
+from ptystore.storage.base import reading_frames
 from ptystore.storage.local import SourceFile
 
 __all__ = ["ChunkTable", "DirectChunks"]
@@ -53,14 +54,13 @@ class ChunkTable:
         self.spans[chunk] = offset, length
 
 
-TableReader = Callable[[Path, str, Layout], ChunkTable]
+TableReader = Callable[[SourceFile, str, Layout], ChunkTable]
 
 
 class DirectChunks(ChunkedArray):
     """The values of one array of an HDF5 file of ours.
 
-    `read_table` finds the chunks, at the first read; it is a function of a module, so that
-    the array can be pickled.
+    `read_table` finds the chunks, at the first read; it can be pickled, as the array can.
     """
 
     def __init__(
@@ -83,7 +83,7 @@ class DirectChunks(ChunkedArray):
     def _found(self) -> ChunkTable:
         with self._lock:
             if self._table is None:
-                self._table = self._read_table(self._source.path, self._name, self._layout)
+                self._table = self._read_table(self._source, self._name, self._layout)
             return self._table
 
     def prepare(self, scratch: Path | None) -> None:
@@ -100,8 +100,11 @@ class DirectChunks(ChunkedArray):
             spans.append((chunk, offset, length))
         for run in neighbours(spans, _RUN_BYTES):
             begin, end = run[0][1], run[-1][1] + run[-1][2]
+            rows = self._layout.chunk_rows
+            first, last = run[0][0] * rows, min((run[-1][0] + 1) * rows, self._layout.rows) - 1
             try:
-                data = self._source.read_array(begin, end - begin).data
+                with reading_frames(self._name, first, last):
+                    data = self._source.read_array(begin, end - begin).data
             except InputMissingError:
                 raise
             except InputError:

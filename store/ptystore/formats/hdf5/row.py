@@ -5,8 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ptystore.errors import PtystoreError
-
 if TYPE_CHECKING:
     from ptystore.formats.assemble import Contents, ReadOptions
     from ptystore.formats.hdf5.writer import Hdf5Sink
@@ -33,18 +31,17 @@ class Hdf5:
         return head.startswith(_SIGNATURE)
 
     def read(self, path: Path, options: ReadOptions) -> Contents:
+        from ptystore.formats.hdf5.asking import begin
+
+        begin()  # it needs as long to be ready as what follows takes to be imported
         from ptystore.formats.hdf5.reader import read_hdf5
 
         return read_hdf5(path, options)
 
     def is_ours(self, path: Path) -> bool:
-        from ptystore.formats.assemble import ReadOptions
+        from ptystore.formats.hdf5.mark import is_our_hdf5
 
-        try:
-            self.read(path, ReadOptions(metadata="keep-text"))
-        except PtystoreError:
-            return False
-        return True
+        return is_our_hdf5(path)
 
     def sink(self, staging: Path, dataset: Dataset, options: WriteOptions) -> Hdf5Sink:
         from ptystore.formats.hdf5.writer import Hdf5Sink
@@ -52,12 +49,6 @@ class Hdf5:
         return Hdf5Sink(staging, dataset)
 
     def check(self, path: Path, options: CheckOptions) -> VerifyReport:
-        from ptystore.formats.assemble import ReadOptions
-        from ptystore.formats.checking import check_contents, unreadable
-        from ptystore.formats.value_check import DAMAGE
+        from ptystore.formats.hdf5.check import check_hdf5
 
-        try:
-            contents = self.read(path, ReadOptions())
-            return check_contents(self.name, contents, path, options, tables=True)
-        except DAMAGE as error:
-            return unreadable(self.name, path, error)
+        return check_hdf5(self.name, path, options)

@@ -19,7 +19,9 @@ import numpy as np
 from ptystore.formats.attributes import RootNote, metadata_to_text
 from ptystore.formats.chunk_codec import encode
 from ptystore.formats.chunked_array import chunks_of
-from ptystore.formats.hdf5.library import OWN_GROUP, create_chunked, created, is_whole, utf8_dtype
+from ptystore.formats.hdf5.attrs import said
+from ptystore.formats.hdf5.library import create_chunked, created, utf8_dtype
+from ptystore.formats.hdf5.places import NOTE_VERSION, OWN_GROUP, is_whole, said_text
 from ptystore.formats.hdf5.stream import Hdf5Stream
 from ptystore.formats.names import METADATA_MEMBER
 from ptystore.formats.text import utf8_from_text
@@ -156,10 +158,18 @@ class Hdf5Sink:
                 self._write_text(self._file, METADATA_MEMBER, text)
                 if base64:
                     self._file[METADATA_MEMBER].attrs["encoding"] = "base64"
+            document["version"] = NOTE_VERSION
+            document["attributes_crc32c"] = self._attributes_crc32c()
             text = json.dumps(document, allow_nan=False)
             self._write_text(self._own, "note", text)
             self._file.close()
             self._stream.close()
+
+    def _attributes_crc32c(self) -> dict[str, int]:
+        """The checksum of what every dataset says of itself, of the scales too, by its path."""
+        nodes = [self._file[name] for name in self._file if name != OWN_GROUP]
+        nodes += self._own["dims"].values() if "dims" in self._own else ()
+        return {node.name: google_crc32c.value(said_text(said(node))) for node in nodes}
 
     @staticmethod
     def _write_text(group: h5py.Group, name: str, text: str) -> None:

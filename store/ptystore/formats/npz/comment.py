@@ -10,14 +10,24 @@ from __future__ import annotations
 import json
 import re
 import zlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from ptystore.errors import IntegrityError
 from ptystore.formats.assemble import FieldNotes
 
-__all__ = ["Notes", "read_comment", "write_comment"]
+__all__ = [
+    "BARE_MARK",
+    "Notes",
+    "is_comment_of_ours",
+    "noted_names",
+    "read_comment",
+    "write_comment",
+]
+
+#: The comment of a file whose notes are too long for one: it only says whose the file is.
+BARE_MARK = b"ptystore"
 
 _MARKER = b"ptystore-1 "
 # How the JSON begins and ends: by either a comment is known for ours if the marker is damaged.
@@ -35,7 +45,7 @@ class Notes:
 
 
 def write_comment(notes: Notes) -> bytes:
-    """The comment, or an empty one where it would exceed what a zip archive can hold."""
+    """The comment, or a mere mark where it would exceed what a zip archive can hold."""
     fields = {
         name: [field.frame_axis, field.digest, dict(field.attrs)]
         for name, field in (notes.fields or {}).items()
@@ -43,18 +53,47 @@ def write_comment(notes: Notes) -> bytes:
     text = json.dumps({"fields": fields, "digest": notes.digest}, separators=(",", ":"))
     body = text.encode("ascii")
     comment = _MARKER + f"{zlib.crc32(body):08x} ".encode() + body
-    return comment if len(comment) <= _LIMIT else b""
+    return comment if len(comment) <= _LIMIT else BARE_MARK
 
 
-def read_comment(comment: bytes, shapes: Mapping[str, tuple[int, ...]], *, file: Path) -> Notes:
+def is_comment_of_ours(comment: bytes) -> bool:
+    """Whether an archive with this comment was written by ptystore, damaged though it may be."""
+    return comment == BARE_MARK or _is_noted(comment)
+
+
+def noted_names(comment: bytes) -> set[str] | None:
+    """The fields that a comment speaks of, None where it speaks of none or is damaged."""
+    body = _sound_body(comment)
+    try:
+        return None if body is None else set(json.loads(body)["fields"])
+    except (ValueError, TypeError, LookupError, RecursionError):
+        return None
+
+
+def _is_noted(comment: bytes) -> bool:
+    return comment.startswith(_MARKER) or any(sign in comment for sign in _SIGNS)
+
+
+def _sound_body(comment: bytes) -> bytes | None:
+    """The JSON of a comment with notes, None where its checksum is another one."""
+    head, _, body = comment[len(_MARKER) :].partition(b" ")
+    sound = comment.startswith(_MARKER) and head == f"{zlib.crc32(body):08x}".encode()
+    return body if sound else None
+
+
+def read_comment(
+    comment: bytes, listed: Collection[str], shapes: Mapping[str, tuple[int, ...]], *, file: Path
+) -> Notes:
     """The notes in a comment; none where it is not ours or speaks of other arrays.
+
+    `listed` are the arrays that the archive holds, `shapes` those of the arrays that are taken.
 
     Raises `IntegrityError` where it is ours and damaged.
     """
-    if not comment.startswith(_MARKER) and not any(sign in comment for sign in _SIGNS):
+    if not _is_noted(comment):
         return Notes()
-    head, _, body = comment[len(_MARKER) :].partition(b" ")
-    if not comment.startswith(_MARKER) or head != f"{zlib.crc32(body):08x}".encode():
+    body = _sound_body(comment)
+    if body is None:
         raise IntegrityError("the archive's comment is damaged", file=file, member="zip comment")
     try:
         document = json.loads(body)
@@ -66,11 +105,12 @@ def read_comment(comment: bytes, shapes: Mapping[str, tuple[int, ...]], *, file:
             file=file,
             member="zip comment",
         ) from None
-    if fields.keys() != shapes.keys():
+    if fields.keys() != set(listed):
         # Somebody added or removed arrays and kept the comment.
         return Notes()
-    for name, notes in fields.items():
-        if notes.frame_axis is not None and not 0 <= notes.frame_axis < len(shapes[name]):
+    for name, shape in shapes.items():
+        axis = fields[name].frame_axis
+        if axis is not None and not 0 <= axis < len(shape):
             return Notes()
     return Notes(fields, digest)
 

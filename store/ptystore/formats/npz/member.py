@@ -149,13 +149,18 @@ class DeflatedBytes:
             # In a forked child the parent's lock may be held by a thread that isn't here.
             self._reset()
         with self._lock:
-            if start < self._position:
+            try:
+                if start < self._position:
+                    self._rewind()
+                while self._position < start:
+                    self._inflate(min(_SKIP, start - self._position))
+                data = self._inflate(stop - start)
+                if self._position == self._member.size:
+                    self._check_end()
+            except BaseException:
+                # Some of what was asked for is inflated and lost: the next read begins anew.
                 self._rewind()
-            while self._position < start:
-                self._inflate(min(_SKIP, start - self._position))
-            data = self._inflate(stop - start)
-            if self._position == self._member.size:
-                self._check_end()
+                raise
             return data
 
     def _inflate(self, length: int) -> Array:

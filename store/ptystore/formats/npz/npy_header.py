@@ -23,9 +23,11 @@ SIZE_LIMIT = 1 << 60
 
 # A list (a structured dtype) only has to be recognised; without colons it can't span entries,
 # which keeps the time to match linear.
-_ENTRY = r"'(descr|fortran_order|shape)'\s*:\s*('[^'\\]*'|\[[^:]*\]|True|False|\([0-9L,\s]*\))\s*"
+_KEY = r"(?:'(descr|fortran_order|shape)'|\"(descr|fortran_order|shape)\")"
+_VALUE = r"('[^'\\]*'|\"[^\"\\]*\"|\[[^:]*\]|True|False|\([0-9L,\s]*\))"
+_ENTRY = rf"{_KEY}\s*:\s*{_VALUE}\s*"
 _HEADER = re.compile(rf"\{{\s*{_ENTRY},\s*{_ENTRY},\s*{_ENTRY},?\s*\}}\s*", re.DOTALL)
-_DTYPE = re.compile(r"[<>|=]?([?]|b1|[iu][1248]|f[248]|c8|c16|U[1-9][0-9]{0,8}|O)")
+_DTYPE = re.compile(r"[<>|=]?([?]|b1|[iu][1248]|f[248]|c8|c16|[US][1-9][0-9]{0,8}|O)")
 _DIMENSION = re.compile(r"\s*([0-9]{1,19})L?\s*")
 
 
@@ -50,9 +52,11 @@ def parse_npy_header(head: bytes) -> NpyHeader:
 
     Raises `InputError` for anything that `np.save` does not write for a plain array.
     """
+    if len(head) < 10 and head[:6] == MAGIC[: len(head)]:
+        raise InputError("is cut short: it ends inside its header")
     if head[:6] != MAGIC:
         raise InputError("is not a .npy array")
-    major = head[6] if len(head) > 7 else 0
+    major = head[6]
     if major not in (1, 2, 3):
         raise InputError(f"has .npy format version {major}, known are 1, 2 and 3")
     width = 2 if major == 1 else 4
@@ -61,7 +65,7 @@ def parse_npy_header(head: bytes) -> NpyHeader:
     if length > HEADER_LIMIT:
         raise InputError(f"has a header of {length} bytes, allowed are {HEADER_LIMIT}")
     if len(head) < start + length:
-        raise InputError("ends inside its header")
+        raise InputError("is cut short: it ends inside its header")
     try:
         text = head[start : start + length].decode("utf-8" if major == 3 else "latin-1")
     except UnicodeDecodeError:
@@ -71,7 +75,9 @@ def parse_npy_header(head: bytes) -> NpyHeader:
 
 def _header_from_text(text: str, data_offset: int) -> NpyHeader:
     match = _HEADER.fullmatch(text)
-    entries = dict(zip(match.groups()[::2], match.groups()[1::2], strict=True)) if match else {}
+    # Of the three groups of an entry one is its key, in either quotes, and the last its value.
+    groups = match.groups() if match else ()
+    entries = {groups[at] or groups[at + 1]: groups[at + 2] for at in range(0, len(groups), 3)}
     if len(entries) != 3:
         raise InputError("has a header that np.save does not write")
     order = entries["fortran_order"]
@@ -87,13 +93,14 @@ def _header_from_text(text: str, data_offset: int) -> NpyHeader:
 def _dtype(text: str) -> np.dtype[Any] | None:
     if text.startswith("["):
         raise InputError(f"has the structured dtype {text[:80]!r}, which is not supported")
-    name = text.strip("'")
+    name = text.strip("'\"")
     known = _DTYPE.fullmatch(name)
-    # The largest text dtype that NumPy can make holds just under 2 GiB an element.
-    if not known or ("U" in name and int(name.split("U")[1]) >= 1 << 29):
+    # The largest text dtype that NumPy can make holds just under 2 GiB an element; bytes are
+    # read as text.
+    if not known or (known[1][0] in "US" and int(known[1][1:]) >= 1 << 29):
         raise InputError(
-            f"has dtype {name[:80]!r}, which is not supported",
-            advice="supported are bool, int, uint, float16 to 64, complex64, complex128 and text",
+            f"has dtype {name[:80]!r}, which is not supported: there are bool, int, uint, "
+            "float16 to 64, complex64, complex128 and text"
         )
     return None if name.endswith("O") else np.dtype(name)
 

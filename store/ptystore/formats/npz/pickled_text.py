@@ -18,6 +18,7 @@ from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
 from ptystore.errors import InputError
+from ptystore.formats.names import leave_out
 
 __all__ = ["MAX_OPCODES", "MAX_PAYLOAD_BYTES", "read_pickled_text"]
 
@@ -26,7 +27,7 @@ MAX_OPCODES: Final = 128
 
 _ADVICE = (
     "open the file with the tool that wrote it and save `_metadata` as plain text, "
-    "np.array(json_text)"
+    f"np.array(json_text); or {leave_out('_metadata')}"
 )
 
 

@@ -8,18 +8,20 @@ from typing import Any
 
 import numpy as np
 
-from ptystore.errors import InputError, located
+from ptystore.errors import InputError, located, some_names
 from ptystore.formats.assemble import Contents, RawArray, ReadOptions, metadata_from_text
-from ptystore.formats.names import METADATA_MEMBER
-from ptystore.formats.npz.comment import read_comment
+from ptystore.formats.choosing import renamed_notes
+from ptystore.formats.names import METADATA_MEMBER, MemberNames, leave_out
+from ptystore.formats.npz.comment import Notes, read_comment
 from ptystore.formats.npz.member import member_bytes, read_data, require_size
 from ptystore.formats.npz.npy_header import HEADER_LIMIT, NpyHeader, parse_npy_header
 from ptystore.formats.npz.pickled_text import read_pickled_text
 from ptystore.formats.npz.spool import Spool, StorageOrder
-from ptystore.formats.npz.zip_directory import Member, read_directory
-from ptystore.formats.text import checked_text
+from ptystore.formats.npz.zip_directory import Directory, Member, read_directory
+from ptystore.formats.text import checked_text, text_dtype, text_of_bytes
 from ptystore.model.dataset import Storage
 from ptystore.model.lazy_array import Array, LazyBase
+from ptystore.storage.base import reading_frames
 from ptystore.storage.local import SourceFile
 
 __all__ = ["read_npz"]
@@ -35,22 +37,48 @@ def read_npz(path: Path, options: ReadOptions) -> Contents:
     declare adds up to more than `options.max_bytes`.
     """
     file = SourceFile(path)
-    members, comment = read_directory(file)
+    names = options.names()
+    directory = read_directory(file, names)
+    members = directory.members
     total = sum(member.size for member in members)
     if options.max_bytes is not None and total > options.max_bytes:
         raise InputError(f"declares {total} bytes, allowed are {options.max_bytes}", file=path)
     arrays: dict[str, RawArray] = {}
     text: str | None = None
     for member in members:
-        with located(file=path, member=member.name):
+        try:
             header = _read_header(file, member)
-            if member.name == METADATA_MEMBER:
+            if member.taken_as == METADATA_MEMBER:
                 text = _read_metadata(file, member, header)
             else:
-                arrays[member.name] = _raw_array(file, member, header)
-    notes = read_comment(comment, {name: raw.shape for name, raw in arrays.items()}, file=path)
+                arrays[member.taken_as] = _raw_array(file, member, header)
+        except InputError as error:
+            error.advice = error.advice or leave_out(member.name)
+            raise error.located(file=path, member=member.name) from error.__cause__
+    notes = _notes(directory, arrays, names, path)
     metadata = None if text is None else metadata_from_text(text, options)
-    return Contents(arrays, metadata, notes.fields, notes.digest)
+    remarks = []
+    if directory.passed_over:
+        remarks.append(f"passed over in the archive: {some_names(directory.passed_over)}")
+    return Contents(
+        arrays, metadata, notes.fields, notes.digest, snapshot=file, remarks=tuple(remarks)
+    )
+
+
+def _notes(
+    directory: Directory, arrays: dict[str, RawArray], names: MemberNames, path: Path
+) -> Notes:
+    """What the comment tells of the arrays that are taken, under the names that they have now."""
+    listed = [name for name in directory.listed if name != METADATA_MEMBER]
+    shapes = {
+        member.name: arrays[member.taken_as].shape
+        for member in directory.members
+        if member.taken_as in arrays
+    }
+    notes = read_comment(directory.comment, listed, shapes, file=path)
+    if notes.fields is None or not names:
+        return notes
+    return Notes(renamed_notes(notes.fields, names))
 
 
 def _read_header(file: SourceFile, member: Member) -> NpyHeader:
@@ -63,7 +91,7 @@ def _read_header(file: SourceFile, member: Member) -> NpyHeader:
 
 def _read_metadata(file: SourceFile, member: Member, header: NpyHeader) -> str:
     """The text of the metadata document, in any of its legacy forms."""
-    if header.shape != () or (header.dtype is not None and header.dtype.kind != "U"):
+    if header.shape != () or (header.dtype is not None and header.dtype.kind not in "US"):
         raise InputError("is not a single text, as a metadata document must be")
     if member.size > _METADATA_LIMIT:
         raise InputError(f"has {member.size} bytes, allowed are {_METADATA_LIMIT}")
@@ -72,22 +100,21 @@ def _read_metadata(file: SourceFile, member: Member, header: NpyHeader) -> str:
     )
     if header.dtype is None:
         return read_pickled_text(data.tobytes())
+    if header.dtype.kind == "S":
+        return str(text_of_bytes(data.view(header.dtype))[0])
     return str(checked_text(data.view(header.dtype).astype(header.dtype.newbyteorder("=")))[0])
 
 
 def _raw_array(file: SourceFile, member: Member, header: NpyHeader) -> RawArray:
     if header.dtype is None:
-        raise InputError(
-            "is a pickled object array, which could run anything: it is never loaded",
-            advice="save it as a plain numeric or text array; only _metadata may be an object",
-        )
+        raise InputError("is a pickled object array, which could run anything: it is never loaded")
     if header.nbytes == 0:
         # Nothing will ever be read of it, so its checksum is compared now.
         member_bytes(file, member).read(0, member.size)
     dtype = header.dtype
     build: Callable[[int], NpzArray] = lambda axis: NpzArray(file, member, header, dtype, axis)  # noqa: E731
     storage = Storage("deflate" if member.deflated else "stored", member.stored_size)
-    return RawArray(header.shape, dtype.newbyteorder("="), build, storage)
+    return RawArray(header.shape, text_dtype(dtype.newbyteorder("=")), build, storage)
 
 
 class NpzArray(LazyBase):
@@ -101,7 +128,7 @@ class NpzArray(LazyBase):
         self._file = file
         self._member = member
         self.shape = header.shape
-        self.dtype = dtype.newbyteorder("=")
+        self.dtype = text_dtype(dtype.newbyteorder("="))
         self.axis = axis
         self._order = StorageOrder.of(header.shape, axis, header.fortran_order)
         self._bytes = member_bytes(file, member)
@@ -132,10 +159,15 @@ class NpzArray(LazyBase):
             return self._spool.read(start, stop)
         if stop <= start or not self._row_bytes:
             return np.empty(0, np.uint8)
-        return read_data(self._bytes, self._offset, start * self._row_bytes, stop * self._row_bytes)
+        begin, end = start * self._row_bytes, stop * self._row_bytes
+        with reading_frames(self._member.name, start, stop - 1):
+            return read_data(self._bytes, self._offset, begin, end)
 
     def _values(self, raw: Array, rows: int) -> Array:
         values = raw.reshape(-1).view(self._stored_dtype)
+        if self._stored_dtype.kind == "S":
+            with located(file=self._file.path, member=self._member.name):
+                values = text_of_bytes(values)
         if not self.dtype.isnative or self._stored_dtype != self.dtype:
             values = values.astype(self.dtype)
         if self.dtype.kind == "b":

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ptystore.errors import PtystoreError
+from ptystore.formats.false_suffix import foreign_file
 
 if TYPE_CHECKING:
     from ptystore.formats.assemble import Contents, ReadOptions
@@ -30,8 +30,8 @@ class Npz:
     def recognises(self, path: Path, head: bytes) -> bool:
         if head.startswith(b"PK"):
             return True
-        # One that is cut short or empty is told by its suffix; another format's file is not.
-        known = head.startswith(b"\x89HDF")
+        # One that is damaged at its start is told by its suffix; what is another thing is not.
+        known = head.startswith(b"\x89HDF") or foreign_file(head) is not None
         return path.suffix == ".npz" and not known and not path.is_dir()
 
     def read(self, path: Path, options: ReadOptions) -> Contents:
@@ -40,13 +40,9 @@ class Npz:
         return read_npz(path, options)
 
     def is_ours(self, path: Path) -> bool:
-        from ptystore.formats.assemble import ReadOptions
+        from ptystore.formats.npz.mark import is_our_npz
 
-        try:
-            self.read(path, ReadOptions(metadata="keep-text"))
-        except PtystoreError:
-            return False
-        return True
+        return is_our_npz(path)
 
     def sink(self, staging: Path, dataset: Dataset, options: WriteOptions) -> NpzSink:
         from ptystore.formats.npz.writer import NpzSink

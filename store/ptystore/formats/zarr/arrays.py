@@ -4,47 +4,53 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ptystore.errors import IntegrityError
+from ptystore.errors import IntegrityError, PtystoreError
 from ptystore.formats.assemble import RawArray
 from ptystore.formats.attributes import FieldEntry
 from ptystore.formats.chunk_codec import BLOSC_RATIO
 from ptystore.formats.text import TEXT_LIMIT
-from ptystore.formats.zarr.manifest import ROOT_KEY, Entry, Manifest, difference
+from ptystore.formats.zarr.manifest import ROOT_KEY, Entry, Manifest, unlike
 from ptystore.formats.zarr.shards import ShardedArray, shard_count, shard_key
 from ptystore.model.dataset import Storage
 from ptystore.model.layout import Layout, plan_whole
 from ptystore.model.lazy_array import Array, CachedArray, LazyBase
+from ptystore.storage.local import SourceFolder
 
 __all__ = ["stored_arrays"]
 
 _CHUNK_LIMIT = (1 << 31) - 1  # what Blosc can hold
+# No chunk of several rows is nearly as large, whatever writes this layout; one that says so would
+# only fill the memory with what compresses well.
+_ROWS_LIMIT = 64 << 20
+# Likewise text that would be so many times larger than its file.
+_TEXT_RATIO = 1000
+_SMALL_TEXT = 16 << 20
 
 
 def stored_arrays(
-    path: Path,
+    store: SourceFolder,
     entries: Mapping[str, FieldEntry],
     documents: Mapping[str, Any],
     manifest: Manifest | None,
 ) -> dict[str, RawArray]:
-    """The arrays of the store at `path`, by name; their own files are not looked at.
+    """The arrays of a store, by name; their own files are not looked at.
 
     Without a manifest it is not checked that the store can hold what is announced. Raises
     ValueError, and what a document of another shape makes Python raise.
     """
     files = None if manifest is None else _value_files(manifest)
     return {
-        name: _stored_array(path, name, documents[name], entry, files)
+        name: _stored_array(store, name, documents[name], entry, files)
         for name, entry in entries.items()
     }
 
 
 def _stored_array(
-    path: Path,
+    store: SourceFolder,
     name: str,
     document: Mapping[str, Any],
     entry: FieldEntry,
@@ -62,7 +68,10 @@ def _stored_array(
         if math.prod(shape) * max(4, dtype.itemsize) > TEXT_LIMIT:
             raise ValueError(f"{name}: more text than can be")
         own = _own_files(name, layout, files)
-        text = TextArray(path, name, shape, dtype, axis, own)
+        nbytes, stored = math.prod(shape) * dtype.itemsize, _stored_bytes(own)
+        if stored is not None and nbytes > max(_SMALL_TEXT, _TEXT_RATIO * stored):
+            raise ValueError(f"{name}: {stored} bytes can't hold text of {nbytes}")
+        text = TextArray(store, name, shape, dtype, axis, own)
         storage = Storage("zstd", _stored_bytes(own))
         return RawArray(shape, dtype, lambda _: CachedArray(text), storage)
     if document["data_type"] != dtype.name or dtype.kind not in "biufc":
@@ -73,7 +82,7 @@ def _stored_array(
     # What no compressor could have made so small is a lie that would only fill the memory.
     if stored is not None and layout.rows * layout.row_bytes > BLOSC_RATIO * stored:
         raise ValueError(f"{name}: {stored} bytes can't hold an array of {shape}")
-    array = ShardedArray(path, name, layout, dtype)
+    array = ShardedArray(store, name, layout, dtype, own)
     storage = Storage("blosc-lz4", stored, layout.chunk_shape, layout.shard_shape)
     return RawArray(shape, dtype, lambda _: array, storage)
 
@@ -136,7 +145,8 @@ def _layout(
             raise ValueError("chunks that do not hold whole frames")
     chunk, shard = (chunk_shape[axis], shard_shape[axis]) if shape else (1, 1)
     row_bytes = math.prod(n for d, n in enumerate(shape) if d != axis) * dtype.itemsize
-    if shard % chunk or chunk * row_bytes > _CHUNK_LIMIT or shard // chunk > 1 << 24:
+    limit = _ROWS_LIMIT if chunk > 1 else _CHUNK_LIMIT
+    if shard % chunk or chunk * row_bytes > limit or shard // chunk > 1 << 24:
         raise ValueError("impossible chunk sizes")
     return Layout(shape, axis, row_bytes, chunk, shard, shard)
 
@@ -146,7 +156,7 @@ class TextArray(LazyBase):
 
     def __init__(
         self,
-        store: Path,
+        store: SourceFolder,
         name: str,
         shape: tuple[int, ...],
         dtype: np.dtype[Any],
@@ -164,29 +174,35 @@ class TextArray(LazyBase):
     def read(self, start: int, stop: int) -> Array:
         if 0 in self.shape:
             return np.empty(self.shape, self.dtype)
-        # Its chunk has a checksum too, but zarr-python takes a missing one for empty texts.
-        file = self._store / self._name / self._key
-        if self._files is None:
-            problem = None if file.is_file() else "is missing"
-        else:
-            problem = difference(file, self._files[self._key])
-        if problem:
-            raise IntegrityError(
-                f"its text is missing or damaged: the file {self._key} {problem}",
-                file=self._store,
-                member=self._name,
-            )
+        files = {name: self._file(name) for name in (self._key, ROOT_KEY)}
         # Only here is zarr-python needed to open a store of our own.
         from ptystore.formats.zarr.library import read_text_array
 
         try:
-            values = read_text_array(self._store / self._name, self.dtype)
+            values = read_text_array(files, self.dtype)
         except Exception as error:  # whatever zarr-python makes of documents that were edited
-            raise IntegrityError(
-                f"its text can't be read: {error}", file=self._store, member=self._name
-            ) from error
+            raise self._damaged(f"its text can't be read: {error}") from error
         if values.shape != self.shape:
-            raise IntegrityError(
-                f"its text has the shape {values.shape}", file=self._store, member=self._name
-            )
+            raise self._damaged(f"its text has the shape {values.shape}")
         return values
+
+    def _file(self, name: str) -> bytes:
+        """One of the array's files, compared with the manifest where that is known."""
+        # Its chunk has a checksum too, but zarr-python takes a missing one for empty texts.
+        try:
+            data = self._store.read(f"{self._name}/{name}", TEXT_LIMIT)
+        except FileNotFoundError:
+            problem: str | None = "is missing"
+        except (OSError, ValueError) as error:
+            if isinstance(error, PtystoreError):
+                raise
+            problem = f"can't be read: {error}"
+        else:
+            expected = (self._files or {}).get(name)
+            problem = unlike(Entry.of([data]), expected) if expected is not None else None
+            if problem is None:
+                return data
+        raise self._damaged(f"its text is missing or damaged: the file {name} {problem}")
+
+    def _damaged(self, reason: str) -> IntegrityError:
+        return IntegrityError(reason, file=self._store.path, member=self._name)

@@ -17,6 +17,7 @@ from ptystore.formats.checking import (
     unlike_records,
 )
 from ptystore.formats.chunk_codec import BLOSC_RATIO
+from ptystore.formats.litter import is_litter
 from ptystore.formats.virtual import restored
 from ptystore.formats.zarr.manifest import (
     MANIFEST_NAME,
@@ -24,14 +25,16 @@ from ptystore.formats.zarr.manifest import (
     Entry,
     Manifest,
     compare,
+    files_in,
     read_manifest,
 )
-from ptystore.formats.zarr.reader import is_ours, parse_root, read_root
+from ptystore.formats.zarr.reader import is_ours, parse_root, read_document, read_root
 from ptystore.formats.zarr.shards import ShardedArray, shard_key
 from ptystore.model.dataset import Dataset
 from ptystore.model.results import Damage, VerifyReport
 from ptystore.pools.cores import usable_cores
 from ptystore.pools.threads import borrowed
+from ptystore.storage.local import SourceFolder
 from ptystore.transfer.destination import storage_error
 from ptystore.transfer.options import CheckOptions
 
@@ -49,14 +52,15 @@ class _Root:
 
 def check_zarr(path: Path, options: CheckOptions) -> VerifyReport:
     """Check a store, ours or another tool's; damage is in the report."""
-    root = _root(path)
+    store = SourceFolder(path, watching=False)
+    root = _root(store)
     if root.document is not None:
         ours = is_ours(root.document)
     else:
         # No root that could be anybody's: a store of Zarr 3 by the arrays that lie in it.
         ours = (path / ROOT_KEY).exists() or any(path.glob(f"*/{ROOT_KEY}"))
     if ours or (path / MANIFEST_NAME).exists():
-        return _check(path, root, options)
+        return _check(store, root, options)
     from ptystore.formats.zarr.library import read_foreign_zarr
 
     contents = read_foreign_zarr(path, ReadOptions())
@@ -65,50 +69,53 @@ def check_zarr(path: Path, options: CheckOptions) -> VerifyReport:
 
 def check_store(path: Path, options: CheckOptions) -> VerifyReport:
     """Check a store that ptystore wrote, however much of it is left."""
-    return _check(path, _root(path), options)
+    store = SourceFolder(path, watching=False)
+    return _check(store, _root(store), options)
 
 
-def _root(path: Path) -> _Root:
+def _root(store: SourceFolder) -> _Root:
     try:
-        return _Root(*read_root(path))
+        return _Root(*read_root(store))
     except IntegrityError as error:
         return _Root(damages=(Damage(ROOT_KEY, error.reason),))
 
 
-def _check(path: Path, root: _Root, options: CheckOptions) -> VerifyReport:
+def _check(store: SourceFolder, root: _Root, options: CheckOptions) -> VerifyReport:
     damages: list[Damage] = []
     manifest: Manifest | None = None
     try:
-        manifest = read_manifest(path)
+        manifest = read_manifest(store)
     except IntegrityError as error:
         damages.append(Damage(MANIFEST_NAME, error.reason))
-    store, of_root = _stored(path, root, manifest)
+    stored, of_root = _stored(store, root, manifest)
     damages += of_root
-    of_files = [] if manifest is None else _files(path, manifest, options)
+    of_files = [] if manifest is None else _files(store, manifest, options)
     digests: dict[str, str] = {}
     known = 0
-    if store is None:
+    if stored is None:
         damages += [damage for damage in of_files if damage.member != ROOT_KEY]
     else:
-        known = recorded(store.fields)
-        found = _documents(path, root, {damage.member for damage in of_files})
+        fields = stored.fields
+        known = recorded(fields)
+        found = _documents(store, root, {damage.member for damage in of_files})
         if not options.fast:
-            if store.fields.nbytes > BLOSC_RATIO * _bytes_of_files(path):
+            if fields.nbytes > BLOSC_RATIO * _bytes_of_files(store):
                 found.append(Damage(ROOT_KEY, "announces more values than the files can hold"))
             else:
-                digests, of_values = read_values(store.fields, options)
+                digests, of_values = read_values(fields, options)
                 found += of_values
-        found += _as_frames(store.fields, of_files, found)
+        found += _as_frames(fields, of_files, found)
         damages += found
         others = {damage.member for damage in found}
-        damages += unlike_records(store.contents, store.fields, digests, others)
+        damages += unlike_records(stored.contents, fields, digests, others)
     return VerifyReport(
-        path=path,
+        path=store.path,
         kind="zarr",
         digests=digests,
         recorded=known,
         files=len(manifest or {}) + 1,
         damages=tuple(damages),
+        remarks=() if manifest is None else _litter(store, manifest),
     )
 
 
@@ -120,7 +127,7 @@ class _Stored(NamedTuple):
 
 
 def _stored(
-    path: Path, root: _Root, manifest: Manifest | None
+    store: SourceFolder, root: _Root, manifest: Manifest | None
 ) -> tuple[_Stored | None, list[Damage]]:
     """What is stored, None where the root says nothing that can be; and what is wrong with that.
 
@@ -132,8 +139,8 @@ def _stored(
     sound = manifest is not None and manifest.get(ROOT_KEY) == root.entry
     for believed in (manifest, None) if manifest is not None else (None,):
         try:
-            contents = parse_root(path, root.document, believed)
-            fields = assemble(contents, ReadOptions(), path)
+            contents = parse_root(store, root.document, believed)
+            fields = assemble(contents, ReadOptions(), store.path)
             restored(fields, contents.virtual)
             return _Stored(contents, fields), damages
         except (IntegrityError, InputError) as error:
@@ -144,22 +151,31 @@ def _stored(
     return None, damages
 
 
-def _files(path: Path, manifest: Manifest, options: CheckOptions) -> list[Damage]:
+def _files(store: SourceFolder, manifest: Manifest, options: CheckOptions) -> list[Damage]:
     with borrowed(options.pool, options.jobs or usable_cores()) as pool:
         try:
-            return compare(path, manifest, pool, fast=options.fast)
+            return compare(store, manifest, pool, fast=options.fast)
         except OSError as error:
-            raise storage_error(error, path) from error
+            raise storage_error(error, store.path) from error
 
 
-def _bytes_of_files(path: Path) -> int:
+def _litter(store: SourceFolder, manifest: Manifest) -> tuple[str, ...]:
+    found = [
+        key
+        for key, problem in files_in(store.path)
+        if problem is None and key not in manifest and is_litter(key)
+    ]
+    return (f"no part of the scan, and no harm: {', '.join(sorted(found))}",) if found else ()
+
+
+def _bytes_of_files(store: SourceFolder) -> int:
     try:
-        return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+        return sum(file.stat().st_size for file in store.path.rglob("*") if file.is_file())
     except OSError as error:
-        raise storage_error(error, path) from error
+        raise storage_error(error, store.path) from error
 
 
-def _documents(path: Path, root: _Root, damaged: Collection[str | None]) -> list[Damage]:
+def _documents(store: SourceFolder, root: _Root, damaged: Collection[str | None]) -> list[Damage]:
     """The arrays' own documents that are not the copy in the root; Zarr libraries read either."""
     documents = (root.document or {})["consolidated_metadata"]["metadata"]
     found = []
@@ -168,7 +184,7 @@ def _documents(path: Path, root: _Root, damaged: Collection[str | None]) -> list
         if key in damaged:
             continue
         try:
-            own, _ = read_root(path / name)
+            own, _ = read_document(store, key)
         except IntegrityError as error:
             found.append(Damage(key, error.reason))
             continue

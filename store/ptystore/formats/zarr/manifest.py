@@ -12,10 +12,10 @@ could change places unseen. The CRC-32 of zip, another polynomial, tells them ap
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
-import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
@@ -25,9 +25,11 @@ import google_crc32c
 from isal import isal_zlib
 
 from ptystore.errors import IntegrityError
+from ptystore.formats.litter import is_litter
 from ptystore.model.results import Damage
 from ptystore.pools.base import Pool
-from ptystore.storage.system import READ_NOFOLLOW_FLAGS
+from ptystore.storage.local import SourceFolder, open_regular
+from ptystore.storage.system import read_at
 from ptystore.transfer.destination import storage_error
 from ptystore.transfer.execute import run_in_order
 
@@ -40,8 +42,11 @@ __all__ = [
     "compare",
     "difference",
     "entry_of",
+    "entry_of_open",
+    "files_in",
     "manifest_bytes",
     "read_manifest",
+    "unlike",
     "write_manifest",
 ]
 
@@ -98,14 +103,24 @@ def entry_of(path: Path) -> Entry:
     Raises StorageError when it can't be read; links are not followed.
     """
     try:
-        return _entry_of(path)
+        fd = open_regular(path, links=False)
+        try:
+            return entry_of_open(fd)
+        finally:
+            os.close(fd)
     except OSError as error:
         raise storage_error(error, path) from error
 
 
-def _entry_of(path: str | os.PathLike[str]) -> Entry:
-    with os.fdopen(os.open(path, READ_NOFOLLOW_FLAGS), "rb", buffering=0) as file:
-        return Entry.of(iter(partial(file.read, _BLOCK), b""))
+def entry_of_open(fd: int) -> Entry:
+    """Length and checksums of an open file. Raises OSError."""
+    total = EntrySum()
+    block = bytearray(_BLOCK)
+    at = 0
+    while got := read_at(fd, memoryview(block), at):
+        total.add(bytes(memoryview(block)[:got]))
+        at += got
+    return total.entry
 
 
 def write_manifest(folder: Path, entries: Manifest) -> None:
@@ -134,24 +149,24 @@ def manifest_bytes(entries: Manifest) -> bytes:
     return json.dumps({"format": _FORMAT, "files": dict(sorted(files.items()))}).encode("ascii")
 
 
-def read_manifest(folder: Path) -> dict[str, Entry]:
-    """Read the manifest of `folder`, believing nothing that `write_manifest` would not write.
+def read_manifest(store: SourceFolder) -> dict[str, Entry]:
+    """Read the manifest of a store, believing nothing that `write_manifest` would not write.
 
-    Raises IntegrityError, naming the manifest: it is missing, unreadable, a link, over 256 MiB,
-    not JSON of the expected shape, of another format, or names a file outside the store.
+    The store remembers it. Raises IntegrityError, naming the manifest: it is missing,
+    unreadable, a link, over 256 MiB, not JSON of the expected shape, of another format, or names
+    a file outside the store.
     """
-    path = folder / MANIFEST_NAME
+    path = store.path / MANIFEST_NAME
     try:
-        with os.fdopen(os.open(path, READ_NOFOLLOW_FLAGS), "rb") as file:
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise ValueError("not a regular file")
-            data = file.read(_MAX_BYTES + 1)
-        if len(data) > _MAX_BYTES:
-            raise ValueError(f"over {_MAX_BYTES} bytes")
-        return _entries(json.loads(data.decode("utf-8"), object_pairs_hook=_distinct))
+        data = store.read(MANIFEST_NAME, _MAX_BYTES, links=False)
+        entries = _entries(json.loads(data.decode("utf-8"), object_pairs_hook=_distinct))
+        store.remember(MANIFEST_NAME, data)
+        return entries
     except FileNotFoundError as error:
         raise IntegrityError("the manifest is missing", file=path) from error
     except OSError as error:
+        if error.errno in (errno.EINVAL, errno.EISDIR):
+            raise IntegrityError("not a manifest: not a regular file", file=path) from error
         raise IntegrityError(f"cannot be read: {error.strerror}", file=path) from error
     except RecursionError as error:
         raise IntegrityError("not a manifest: nested too deep", file=path) from error
@@ -201,23 +216,27 @@ def _is_safe(key: str) -> bool:
     )
 
 
-def compare(folder: Path, entries: Manifest, pool: Pool, *, fast: bool = False) -> list[Damage]:
-    """Everything in `folder` that is not as `entries` say, sorted by key; [] when all is well.
+def compare(
+    store: SourceFolder, entries: Manifest, pool: Pool, *, fast: bool = False
+) -> list[Damage]:
+    """Everything in the store that is not as `entries` say, sorted by key; [] when all is well.
 
-    Reported: files missing, extra, of another length, of other checksums (not with `fast`, which
-    reads no file), unreadable; links and special files. The pool's workers read the files.
-    Raises OSError where the pool can't work.
+    Reported: files missing, extra (but for known litter), of another length, of other checksums
+    (not with `fast`, which reads no file), unreadable; links and special files. The pool's
+    workers read the files. Raises OSError where the pool can't work.
     """
     damages: list[Damage] = []
     missing = set(entries)
 
     def tasks() -> Iterator[Callable[[], Damage | None]]:
-        for key, problem in _files(folder):
+        for key, problem in files_in(store.path):
             missing.discard(key)
             if problem is None and key not in entries:
+                if is_litter(key):
+                    continue
                 problem = "is not in the manifest"
             if problem is None:
-                yield partial(_damage, folder, key, entries[key], fast)
+                yield partial(_damage, store, key, entries[key], fast)
             else:
                 damages.append(Damage(key, problem))
 
@@ -227,24 +246,34 @@ def compare(folder: Path, entries: Manifest, pool: Pool, *, fast: bool = False) 
     return sorted(damages, key=lambda damage: damage.member or "")
 
 
-def _damage(folder: Path, key: str, expected: Entry, fast: bool) -> Damage | None:
-    problem = difference(folder / key, expected, fast=fast)
+def _damage(store: SourceFolder, key: str, expected: Entry, fast: bool) -> Damage | None:
+    problem = difference(store, key, expected, fast=fast)
     return None if problem is None else Damage(key, problem)
 
 
-def difference(path: Path, expected: Entry, *, fast: bool = False) -> str | None:
+def difference(store: SourceFolder, key: str, expected: Entry, *, fast: bool = False) -> str | None:
     """What is wrong with a file of the store, None when nothing is; links are not followed."""
     try:
-        status = os.lstat(path)
-        if not stat.S_ISREG(status.st_mode):
-            return "is a link" if stat.S_ISLNK(status.st_mode) else "is not a regular file"
-        if status.st_size != expected.length:
-            return f"is {status.st_size} bytes long, not {expected.length}"
-        found = expected if fast else _entry_of(path)
+        with store.opened(key, links=False) as fd:
+            size = os.fstat(fd).st_size
+            if size != expected.length:
+                return f"is {size} bytes long, not {expected.length}"
+            found = expected if fast else entry_of_open(fd)
     except (FileNotFoundError, NotADirectoryError):
         return "is missing"
     except OSError as error:
+        if error.errno == errno.ELOOP:
+            return "is a link"
+        if error.errno in (errno.EINVAL, errno.EISDIR, errno.ENXIO):
+            return "is not a regular file"
         return f"cannot be read: {error.strerror}"
+    return unlike(found, expected)
+
+
+def unlike(found: Entry, expected: Entry) -> str | None:
+    """How a file's entry differs from the expected one, None where it doesn't."""
+    if found.length != expected.length:
+        return f"is {found.length} bytes long, not {expected.length}"
     if found.crc32c != expected.crc32c:
         return f"has CRC32C {found.crc32c:08x}, not {expected.crc32c:08x}"
     if found.crc32 != expected.crc32:
@@ -252,7 +281,7 @@ def difference(path: Path, expected: Entry, *, fast: bool = False) -> str | None
     return None
 
 
-def _files(folder: Path) -> Iterator[tuple[str, str | None]]:
+def files_in(folder: Path) -> Iterator[tuple[str, str | None]]:
     """(key, problem) of everything below `folder` that is no folder, manifest aside."""
     pending = [""]
     while pending:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 from ptystore.errors import InputError, IntegrityError
 from ptystore.formats.assemble import Contents, FieldNotes, ReadOptions
 from ptystore.formats.attributes import RootNote, stored_metadata
+from ptystore.formats.choosing import chosen
 from ptystore.formats.zarr.arrays import stored_arrays
 from ptystore.formats.zarr.manifest import (
     MANIFEST_NAME,
@@ -21,9 +21,9 @@ from ptystore.formats.zarr.manifest import (
     difference,
     read_manifest,
 )
-from ptystore.storage.system import READ_FLAGS
+from ptystore.storage.local import SourceFolder
 
-__all__ = ["is_our_zarr", "is_ours", "parse_root", "read_root", "read_zarr"]
+__all__ = ["is_our_zarr", "is_ours", "parse_root", "read_document", "read_root", "read_zarr"]
 
 # The documents by which Zarr libraries know a store, of Zarr 3 and of Zarr 2.
 _ROOTS = ("zarr.json", ".zgroup", ".zarray")
@@ -40,8 +40,8 @@ def is_ours(root: Mapping[str, Any]) -> bool:
 def is_our_zarr(path: Path) -> bool:
     """Whether a folder's root document carries ptystore's attribute."""
     try:
-        return is_ours(read_root(path)[0])
-    except IntegrityError:
+        return is_ours(read_root(SourceFolder(path))[0])
+    except (IntegrityError, InputError):
         return False
 
 
@@ -52,9 +52,10 @@ def read_zarr(path: Path, options: ReadOptions) -> Contents:
     writes, `InputError` for a format version that this release does not know, and for what is
     no group of plain arrays.
     """
+    store = SourceFolder(path)
     has_manifest = (path / MANIFEST_NAME).is_file()
     try:
-        root, entry = read_root(path)
+        root, entry = read_root(store)
         ours = has_manifest or is_ours(root)
     except IntegrityError:
         # A manifest without a root document that can be read: a store of ours that is damaged.
@@ -67,27 +68,27 @@ def read_zarr(path: Path, options: ReadOptions) -> Contents:
         from ptystore.formats.zarr.library import read_foreign_zarr
 
         return read_foreign_zarr(path, options)
-    manifest = read_manifest(path)
+    manifest = read_manifest(store)
     if manifest.get(ROOT_KEY) != entry:
         raise IntegrityError(
             "does not match the manifest: it was edited or damaged",
             member=ROOT_KEY,
             advice="get the store again, or ingest it under another name with a Zarr library",
         )
-    contents = parse_root(path, root, manifest)
+    contents = parse_root(store, root, manifest)
     for name in contents.arrays:
         key = f"{name}/{ROOT_KEY}"
-        problem = difference(path / key, manifest[key]) if key in manifest else "is not in it"
+        problem = difference(store, key, manifest[key]) if key in manifest else "is not in it"
         if problem:
             raise IntegrityError(
                 f"{key} does not match the manifest: it {problem}",
                 member=name,
                 advice="ptystore repair restores it",
             )
-    return contents
+    return chosen(contents, options)
 
 
-def parse_root(path: Path, root: Mapping[str, Any], manifest: Manifest | None) -> Contents:
+def parse_root(store: SourceFolder, root: Mapping[str, Any], manifest: Manifest | None) -> Contents:
     """What a root document says that the store holds; no other file is looked at.
 
     Without a manifest it is not checked that the store can hold what is announced. Raises as
@@ -101,31 +102,36 @@ def parse_root(path: Path, root: Mapping[str, Any], manifest: Manifest | None) -
             name: FieldNotes(entry.frame_axis, documents[name].get("attributes", {}), entry.digest)
             for name, entry in note.fields.items()
         }
-        arrays = stored_arrays(path, note.fields, documents, manifest)
-        return Contents(arrays, stored_metadata(attributes), notes, note.digest, note.virtual)
+        arrays = stored_arrays(store, note.fields, documents, manifest)
+        metadata = stored_metadata(attributes)
+        return Contents(arrays, metadata, notes, note.digest, note.virtual, store)
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
         raise IntegrityError(
-            f"is not what ptystore writes: {error}", file=path, member=ROOT_KEY
+            f"is not what ptystore writes: {error}", file=store.path, member=ROOT_KEY
         ) from error
 
 
-def read_root(path: Path) -> tuple[dict[str, Any], Entry]:
+def read_root(store: SourceFolder) -> tuple[dict[str, Any], Entry]:
     """The root document, parsed, and what the manifest should say of its file.
 
-    Raises `IntegrityError` where it is missing, can't be read or is no JSON object.
+    The store remembers it. Raises `IntegrityError` where it is missing, can't be read or is no
+    JSON object.
     """
+    document, data = read_document(store, ROOT_KEY)
+    store.remember(ROOT_KEY, data)
+    return document, Entry.of([data])
+
+
+def read_document(store: SourceFolder, key: str) -> tuple[dict[str, Any], bytes]:
+    """A JSON document of the store, parsed, and its bytes. Raises as `read_root` does."""
     try:
-        with os.fdopen(os.open(path / ROOT_KEY, READ_FLAGS), "rb") as stream:
-            data = stream.read(_ROOT_LIMIT + 1)
+        data = store.read(key, _ROOT_LIMIT)
+        document = json.loads(data)
+        if not isinstance(document, dict):
+            raise ValueError("it is no JSON object")
+        return document, data
     except OSError as error:
         reason = "is missing" if error.errno == errno.ENOENT else f"can't be read: {error.strerror}"
-        raise IntegrityError(reason, file=path, member=ROOT_KEY) from error
-    try:
-        if len(data) > _ROOT_LIMIT:
-            raise ValueError("too large")
-        root = json.loads(data)
+        raise IntegrityError(reason, file=store.path, member=key) from error
     except (ValueError, RecursionError) as error:
-        raise IntegrityError(f"is not valid JSON: {error}", file=path, member=ROOT_KEY) from error
-    if not isinstance(root, dict):
-        raise IntegrityError("is not a JSON object", file=path, member=ROOT_KEY)
-    return root, Entry.of([data])
+        raise IntegrityError(f"is not valid JSON: {error}", file=store.path, member=key) from error

@@ -31,9 +31,11 @@ from ptystore.model.lazy_array import Array, read_all, rows_first
 from ptystore.model.results import Damage, RepairReport
 from ptystore.pools.cores import usable_cores
 from ptystore.pools.threads import borrowed
-from ptystore.transfer.destination import check_destination
+from ptystore.storage.local import SourceFolder
+from ptystore.transfer.destination import check_destination, os_errors_told
 from ptystore.transfer.options import CheckOptions
-from ptystore.transfer.publish import stage_replacements
+from ptystore.transfer.publish import clear_litter
+from ptystore.transfer.replacements import stage_replacements
 
 __all__ = ["repair_store"]
 
@@ -60,12 +62,16 @@ def repair_store(
     """
     _check_is_store(path)
     check_destination(path, source=source, overwrite=True, is_ours=lambda _: True)
+    warn = warn or (lambda _: None)
+    with os_errors_told(path):
+        # Also where nothing is damaged: a repair that was killed at its very end left some.
+        clear_litter(path, warn)
     root, manifest = _root(path)
     before = check_store(path, options)
     if before.ok:
         return RepairReport(path=path, damages=(), rewritten=(), verified=before)
     reference = _Source(source, read_source, options)
-    with stage_replacements(path, warn=warn or (lambda _: None)) as put:
+    with stage_replacements(path, warn=warn) as put:
         repair = _Repair(path, root, manifest, reference, put, options)
         rewritten = repair.run(before.damages)
     return RepairReport(
@@ -88,13 +94,13 @@ def _check_is_store(path: Path) -> None:
 def _root(path: Path) -> tuple[dict[str, Any], Manifest | None]:
     """The root document, which everything else is repaired by, and the manifest if it is sound."""
     try:
-        manifest = read_manifest(path)
+        manifest = read_manifest(SourceFolder(path, watching=False))
     except IntegrityError:
         manifest = None
     try:
-        root, entry = read_root(path)
+        root, entry = read_root(SourceFolder(path, watching=False))
         sound = manifest is None or manifest.get(ROOT_KEY) == entry
-        parse_root(path, root, None)
+        parse_root(SourceFolder(path, watching=False), root, None)
     except IntegrityError:
         sound = False
     if not sound:
@@ -173,7 +179,8 @@ class _Repair:
     ) -> None:
         self._path = path
         self._documents = root["consolidated_metadata"]["metadata"]
-        self._fields = assemble(parse_root(path, root, None), ReadOptions(), path)
+        contents = parse_root(SourceFolder(path, watching=False), root, None)
+        self._fields = assemble(contents, ReadOptions(), path)
         self._manifest = manifest
         self._source = source
         self._put = put
@@ -236,7 +243,7 @@ class _Repair:
         """Put a file in its place unless it is there already."""
         data = b"".join(pieces)
         entry = Entry.of([data])
-        if difference(self._path / key, entry):
+        if difference(SourceFolder(self._path, watching=False), key, entry):
             self._put(key, data)
             self._rewritten.append(key)
         self._entries[key] = entry
@@ -254,8 +261,9 @@ class _Repair:
                 )
 
     def _stored_now(self) -> Dataset:
-        root, _ = read_root(self._path)
-        return assemble(parse_root(self._path, root, self._entries), ReadOptions(), self._path)
+        store = SourceFolder(self._path, watching=False)
+        root, _ = read_root(store)
+        return assemble(parse_root(store, root, self._entries), ReadOptions(), self._path)
 
 
 def _values(field: Field, options: CheckOptions) -> tuple[str | None, list[Damage]]:

@@ -40,9 +40,9 @@ class Zarr:
         return read_zarr(path, options)
 
     def is_ours(self, path: Path) -> bool:
-        from ptystore.formats.zarr.reader import is_our_zarr
+        from ptystore.formats.zarr.mark import is_only_ours
 
-        return is_our_zarr(path)
+        return is_only_ours(path)
 
     def sink(self, staging: Path, dataset: Dataset, options: WriteOptions) -> ZarrSink:
         from ptystore.formats.zarr.writer import ZarrSink

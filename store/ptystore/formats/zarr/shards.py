@@ -8,21 +8,25 @@ never zeros.
 
 from __future__ import annotations
 
+import errno
 import os
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from ptystore.errors import StorageError
+from ptystore.errors import PtystoreError, StorageError
 from ptystore.formats.chunk_codec import DamagedChunk, checked, encode, with_checksum
 from ptystore.formats.chunked_array import ChunkedArray, DamagedRows, Span, chunks_of, neighbours
-from ptystore.formats.zarr.shard_index import IndexCache
+from ptystore.formats.zarr.manifest import Entry, entry_of_open, unlike
+from ptystore.formats.zarr.shard_index import FileIdentity, IndexCache
 from ptystore.model.layout import Layout
 from ptystore.model.lazy_array import Array
-from ptystore.storage.system import READ_FLAGS, pread
+from ptystore.storage.base import changed
+from ptystore.storage.local import SourceFolder
+from ptystore.storage.system import pread
 
 __all__ = ["ShardedArray", "pack_chunks", "pack_shard", "shard_count", "shard_key"]
 
@@ -75,17 +79,35 @@ class _Shard(NamedTuple):
 
 
 class ShardedArray(ChunkedArray):
-    """The values of one array of a Zarr store."""
+    """The values of one array of a Zarr store.
 
-    def __init__(self, store: Path, name: str, layout: Layout, dtype: np.dtype[Any]) -> None:
-        super().__init__(store, name, layout, dtype)
-        self._folder = str(store / name)
+    `files` are what the manifest says of the array's own files, None where it can't be believed.
+    """
+
+    def __init__(
+        self,
+        store: SourceFolder,
+        name: str,
+        layout: Layout,
+        dtype: np.dtype[Any],
+        files: Mapping[str, Entry] | None,
+    ) -> None:
+        super().__init__(store.path, name, layout, dtype)
+        self._folder = store
+        self._files = files
         self._indexes = IndexCache()
+        # Files that were touched after the opening, and found to be the same all the same.
+        self._proven: dict[int, FileIdentity] = {}
 
     @property
-    def store(self) -> Path:
+    def folder(self) -> SourceFolder:
         """The folder of the store."""
-        return self._store
+        return self._folder
+
+    @property
+    def files(self) -> Mapping[str, Entry] | None:
+        """What the manifest says of the array's files, by their names in its folder."""
+        return self._files
 
     @property
     def name(self) -> str:
@@ -104,16 +126,13 @@ class ShardedArray(ChunkedArray):
 
     def stored(self, chunks: Sequence[int]) -> Iterator[tuple[int, memoryview]]:
         for first, group in self._by_shard(chunks):
-            shard = self._open(first)
-            try:
+            with self._opened(first) as shard:
                 for run in neighbours(self._spans(shard, first, group), _RUN_BYTES):
                     data = self._pread(shard, run)
                     for chunk, offset, length in run:
                         at = offset - run[0][1]
                         piece = data if len(run) == 1 else data[at : at + length]
                         yield chunk, self._checked(chunk, piece)
-            finally:
-                os.close(shard.fd)
 
     def damage(self, reason: str, first_chunk: int, last_chunk: int) -> DamagedRows:
         """As any chunked array's, the shard's file named."""
@@ -137,31 +156,62 @@ class ShardedArray(ChunkedArray):
             yield shard * self._layout.shard_rows, chunks[at:end]
             at = end
 
-    def _open(self, first: int) -> _Shard:
+    @contextmanager
+    def _opened(self, first: int) -> Iterator[_Shard]:
+        """The shard that starts at row `first`, as it was when the store was opened."""
         key = shard_key(self._layout, first)
         base = first // self._layout.chunk_rows
         count = self._layout.chunks_per_shard
         try:
-            fd = os.open(f"{self._folder}/{key}", READ_FLAGS)
-        except FileNotFoundError:
+            with self._folder.opened(f"{self._name}/{key}") as fd:
+                status = os.fstat(fd)
+                identity = (
+                    status.st_dev,
+                    status.st_ino,
+                    status.st_size,
+                    status.st_mtime_ns,
+                    status.st_ctime_ns,
+                )
+                touched = self._folder.may_have_changed(status)
+                same = not touched or self._is_same(fd, first, key, identity)
+                yield _Shard(fd, status.st_size, self._index(fd, first, identity))
+                if not same:
+                    # Sound in itself, and yet not the file of the store that was opened.
+                    raise changed(self._store).located(member=self._name)
+        except (FileNotFoundError, NotADirectoryError):
             raise self.damage(f"the file {key} is missing", base, base + count) from None
         except OSError as error:
-            path = self._store / self._name / key
-            raise StorageError(f"can't be read: {error.strerror}", file=path) from error
-        try:
-            status = os.fstat(fd)
-            size = status.st_size
-            if count == 1:
-                return _Shard(fd, size, np.array([[0, size]], np.uint64))
-            identity = (status.st_dev, status.st_ino, size, status.st_mtime_ns, status.st_ctime_ns)
-            index = self._indexes.get(first, identity)
-            if index is None:
-                index = self._read_index(fd, size, base, count)
-                self._indexes.keep(first, identity, index)
-            return _Shard(fd, size, index)
-        except BaseException:
-            os.close(fd)
-            raise
+            if isinstance(error, PtystoreError):
+                raise
+            if error.errno in (errno.EISDIR, errno.EINVAL, errno.ENXIO):
+                reason = f"the file {key} is not a regular file"
+                raise self.damage(reason, base, base + count) from None
+            raise self._unread(error, base, base + count) from error
+
+    def _is_same(self, fd: int, first: int, key: str, identity: FileIdentity) -> bool:
+        """Whether a file is the one that the manifest lists, where there is a manifest."""
+        if self._files is None or self._proven.get(first) == identity:
+            return True
+        if key not in self._files or unlike(entry_of_open(fd), self._files[key]):
+            return False
+        self._proven[first] = identity
+        return True
+
+    def _index(self, fd: int, first: int, identity: FileIdentity) -> Array:
+        """Where the chunks of the shard lie: (offset, length), one row a chunk."""
+        size = identity[2]
+        base, count = first // self._layout.chunk_rows, self._layout.chunks_per_shard
+        if count == 1:
+            return np.array([[0, size]], np.uint64)
+        index = self._indexes.get(first, identity)
+        if index is None:
+            index = self._read_index(fd, size, base, count)
+            self._indexes.keep(first, identity, index)
+        return index
+
+    def _unread(self, error: OSError, first_chunk: int, last_chunk: int) -> StorageError:
+        told = self.damage(f"read failed: {error.strerror}", first_chunk, last_chunk)
+        return StorageError(told.reason, file=self._store, member=self._name)
 
     def _read_index(self, fd: int, size: int, base: int, count: int) -> Array:
         length = 16 * count + 4
@@ -192,8 +242,7 @@ class ShardedArray(ChunkedArray):
         try:
             data = pread(shard.fd, length, offset)
         except OSError as error:
-            told = self.damage(f"read failed: {error.strerror}", run[0][0], run[-1][0] + 1)
-            raise StorageError(told.reason, file=self._store, member=self._name) from None
+            raise self._unread(error, run[0][0], run[-1][0] + 1) from None
         if len(data) < length:
             raise self.damage("the shard is truncated", run[0][0], run[-1][0] + 1)
         return data
