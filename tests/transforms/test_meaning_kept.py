@@ -14,7 +14,7 @@ import pytest
 
 import ptystore
 from npz_files import scan_arrays
-from ptystore.errors import InputError
+from ptystore.errors import InputError, ParameterError
 from ptystore.model.dataset import memory_field
 from ptystore.transforms.simulate import DosePass
 from reconstructions import dataset
@@ -96,6 +96,15 @@ def test_no_second_root(suffix: str, place: str, rewrite: Any, tmp_path: Path) -
     assert again.frames.attrs["signal"] == "amplitude"
     expected = np.sqrt(arrays["diff3d"], dtype=np.float32)
     np.testing.assert_array_equal(amplitude_of(path), expected)
+
+
+@pytest.mark.parametrize("rewrite", REWRITES)
+def test_no_second_root_at_the_callers_word(rewrite: Any, tmp_path: Path) -> None:
+    ptystore.export(ptystore.canonicalize(ptystore.dataset_of(scan_arrays())), tmp_path / "a.npz")
+    again = rewrite(tmp_path / "a.npz", tmp_path / "again.npz")
+    with pytest.raises(ParameterError, match="its history records") as caught:
+        ptystore.open(again, signal="counts")
+    assert "leave out --input-signal counts" in str(caught.value.advice)
 
 
 @pytest.mark.parametrize("place", PLACES)

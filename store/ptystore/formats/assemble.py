@@ -23,7 +23,7 @@ from ptystore.model.layout import plan
 from ptystore.model.lazy_array import LazyArray, rows_first
 from ptystore.model.metadata import Metadata
 from ptystore.model.roles import RoleOverrides, decide_frame_axes, override_frame_axes
-from ptystore.model.signal import signal_of, stated_scale
+from ptystore.model.signal import recorded_signal, signal_of, stated_scale
 from ptystore.storage.base import Snapshot
 
 __all__ = [
@@ -186,6 +186,14 @@ def _signal(
         if options.signal == "amplitude":
             raise ParameterError(f"is {dtype}: integers are always counts", member=name)
         return "counts"
+    is_root = metadata is not None and recorded_signal(metadata) == "amplitude"
+    if options.signal == "counts" and is_root:
+        raise ParameterError(
+            "is amplitude, as its history records: its root was taken",
+            member=name,
+            advice="leave out --input-signal counts; canonicalize --signal counts gives the "
+            "counts of simulated frames back",
+        )
     if options.signal is None and attrs.get("signal") in get_args(Signal):
         known: Signal = attrs["signal"]
         return known

@@ -21,6 +21,7 @@ from ptystore.model.strict_json import is_number, refused, show_value
 __all__ = [
     "is_said",
     "measurement_domain",
+    "recorded_signal",
     "signal_of",
     "stated_scale",
     "stated_signal",
@@ -55,14 +56,14 @@ def stated_signal(metadata: Metadata | None) -> Signal | None:
     """
     if metadata is None:
         return None
-    recorded = _recorded_signal(metadata)
+    recorded = recorded_signal(metadata)
     if recorded == "amplitude":
         return recorded
     domain = metadata.measurement_domain
     return recorded if domain is None else _SIGNAL_OF_DOMAIN[domain]
 
 
-def _recorded_signal(metadata: Metadata) -> Signal | None:
+def recorded_signal(metadata: Metadata) -> Signal | None:
     """What the last transformation that set the signal made of the frames."""
     try:
         history = metadata.history
