@@ -107,6 +107,9 @@ def _told(error: BaseException) -> tuple[int, str, str | None]:
     """The exit code, the line and the advice for an exception."""
     from ptystore import PtystoreError
 
+    if isinstance(error, RuntimeError):
+        # What comes while a class is made, as when a library is imported, Python 3.11 wraps.
+        error = next(filter(_ends_the_process, _chain(error)), error)
     match error:
         case PtystoreError():
             return error.exit_code, str(error), error.advice
@@ -126,17 +129,28 @@ def _told(error: BaseException) -> tuple[int, str, str | None]:
             return _INTERNAL, text, "run it again with --debug and report what that shows"
 
 
-def _for_want_of_memory(error: BaseException) -> bool:
-    """Whether this or what led to it is that no memory was given; libraries say so variously."""
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """The exception, and those that led to it."""
     told: BaseException | None = error
     while told is not None:
-        if isinstance(told, MemoryError) or (
+        yield told
+        told = told.__cause__ or told.__context__
+
+
+def _ends_the_process(error: BaseException) -> bool:
+    return isinstance(error, KeyboardInterrupt | Stopped)
+
+
+def _for_want_of_memory(error: BaseException) -> bool:
+    """Whether this or what led to it is that no memory was given; libraries say so variously."""
+    return any(
+        isinstance(told, MemoryError)
+        or (
             isinstance(told, OSError | ImportError)
             and (getattr(told, "errno", None) == errno.ENOMEM or _NO_MEMORY.search(str(told)))
-        ):
-            return True
-        told = told.__cause__ or told.__context__
-    return False
+        )
+        for told in _chain(error)
+    )
 
 
 def _discard_stdout() -> None:

@@ -19,6 +19,7 @@ from typer.testing import CliRunner, Result
 import ptystore
 from faults.outcomes import heed_signals
 from ptystore_cli.app import app
+from ptystore_cli.failures import Stopped
 from ptystore_cli.options import parse_size
 from ptystore_cli.terminal import format_bytes, printable, table
 
@@ -226,6 +227,27 @@ def test_anything_raised_is_one_line(
     assert debugged.exit_code == code
     assert "Traceback (most recent call last)" in debugged.stderr
     assert line in debugged.stderr.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("signalled", "code"), [(KeyboardInterrupt(), 130), (Stopped(signal.SIGTERM), 143)]
+)
+def test_a_signal_while_a_class_is_made(
+    raw: Path, monkeypatch: pytest.MonkeyPatch, signalled: BaseException, code: int
+) -> None:
+    """As when a library is being imported: Python 3.11 raises RuntimeError from it."""
+
+    class Member:
+        def __set_name__(self, owner: type, name: str) -> None:
+            raise signalled
+
+    def imported(*_: Any, **__: Any) -> None:
+        type("Owner", (), {"member": Member()})
+
+    monkeypatch.setattr(ptystore, "describe", imported)
+    result = run("info", raw)
+    assert result.exit_code == code
+    assert one_line(result) in ("ptystore: interrupted", "ptystore: stopped by SIGTERM")
 
 
 def test_closed_pipe_is_quiet(raw: Path) -> None:
