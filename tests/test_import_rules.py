@@ -48,7 +48,7 @@ OWNERS = {
     "zarr": {"store/ptystore/formats/zarr/"},
     "h5py": {"store/ptystore/formats/hdf5/"},
     "hdf5plugin": {"store/ptystore/formats/hdf5/"},
-    "numcodecs": {"store/ptystore/formats/chunk_codec.py"},
+    "numcodecs": {"store/ptystore/formats/chunk_codec.py", "store/ptystore/formats/zarr/limits.py"},
     "google_crc32c": {"store/ptystore/formats/"},
     "isal": {"store/ptystore/formats/"},
     "blake3": {"store/ptystore/model/content_digest.py"},

@@ -22,6 +22,7 @@ import numpy as np
 import pytest
 
 import ptystore
+from faults.mutants import mutated, whole_content
 from faults.outcomes import FULL
 from ptystore.errors import PtystoreError
 from ptystore.formats.hdf5 import asking
@@ -77,35 +78,6 @@ def made(folder: Path) -> Iterator[tuple[str, bytes]]:
         (folder / "other.h5").unlink()
 
 
-def mutated(data: bytes, rng: random.Random) -> bytes:
-    """Two bytes anywhere, a flipped bit, a piece of noise, or a byte of the first header."""
-    out = bytearray(data)
-    at = rng.randrange(len(out))
-    match rng.randrange(5):
-        case 0:
-            out[at], out[rng.randrange(len(out))] = rng.randrange(256), rng.randrange(256)
-        case 1:
-            out[at] ^= 1 << rng.randrange(8)
-        case 2:
-            piece = rng.randbytes(rng.randrange(1, 17))
-            out[at : at + len(piece)] = piece[: len(out) - at]
-        case 3:
-            out[rng.randrange(min(3000, len(out)))] = rng.choice((0, 1, 0x7F, 0x80, 0xFF))
-        case 4:
-            del out[at:]
-    return bytes(out)
-
-
-def content(path: Path) -> dict[str, Any]:
-    """All that a reader gets, the announced shapes checked."""
-    found: dict[str, Any] = {}
-    for name, field in ptystore.open(path).items():
-        values = field.values()
-        assert (values.shape, values.dtype) == (field.shape, field.dtype)
-        found[name] = (field.dtype.str, field.shape, values.tobytes())
-    return found
-
-
 def test_mutants_are_refused_or_read_right(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -119,7 +91,7 @@ def test_mutants_are_refused_or_read_right(
     wanted = {}
     for kind, data in originals.items():
         path.write_bytes(data)
-        wanted[kind] = content(path)
+        wanted[kind] = whole_content(path)
     refused = the_same = others = contained = 0
     kinds = list(originals)
     for number in range(MUTANTS):
@@ -127,8 +99,8 @@ def test_mutants_are_refused_or_read_right(
         path.unlink()
         path.write_bytes(mutated(originals[kind], rng))
         try:
-            read = content(path)
-            again = content(path)
+            read = whole_content(path)
+            again = whole_content(path)
         except PtystoreError as error:
             assert error.file == str(path)  # noqa: PT017
             # Names are the file's own, whatever is in them.
@@ -156,7 +128,7 @@ def test_mutants_are_refused_or_read_right(
 
 def test_verify_finds_what_reading_finds_in_ours(tmp_path: Path) -> None:
     path, rng = ours(tmp_path / "a.h5"), random.Random(7)
-    data, wanted = path.read_bytes(), content(path)
+    data, wanted = path.read_bytes(), whole_content(path)
     for number in range(1000 if FULL else 40):
         changed = bytearray(data)
         changed[rng.randrange(len(data))] ^= 1 << rng.randrange(8)
@@ -165,4 +137,4 @@ def test_verify_finds_what_reading_finds_in_ours(tmp_path: Path) -> None:
             sound = ptystore.verify(path).ok
         except PtystoreError:
             continue
-        assert not sound or content(path) == wanted, f"mutant {number}"
+        assert not sound or whole_content(path) == wanted, f"mutant {number}"

@@ -29,7 +29,9 @@ __all__ = [
     "encode",
     "fletcher32",
     "lz4_block",
+    "unzstd",
     "with_checksum",
+    "zstd_block",
 ]
 
 #: The compressor's settings in the words of the Zarr v3 `blosc` codec.
@@ -52,6 +54,9 @@ _HEADER = struct.Struct("<4B3I")
 _COMPRESSORS = {"lz4": 1, "zstd": 4}
 _SHUFFLES = {"none": 0, "bytes": 1, "bits": 4}
 _UNSPLIT = 16
+
+# zstd skips it.
+_EMPTY_FRAME = b"P*M\x18\0\0\0\0"
 
 # The workers are the threads. Blosc's own pool would also be missing in a forked child, which
 # then waits for it for ever. zarr-python makes the same setting, for the same reasons.
@@ -124,6 +129,17 @@ def blosc_of(
     for block in blocks:
         parts += (len(block).to_bytes(4, "little"), block)
     return memoryview(b"".join(parts))
+
+
+def unzstd(data: bytes | memoryview, out: Array) -> None:
+    """Frames of zstd that fill `out`, bytes, exactly; `DamagedChunk` where they don't."""
+    block = zstd_block(data) if len(data) == out.nbytes else data
+    decode(blosc_of([block], out.nbytes, out.nbytes, "zstd"), out)
+
+
+def zstd_block(data: bytes | memoryview) -> bytes:
+    """A block as long as its values, which Blosc would take for stored: with an empty frame."""
+    return bytes(data) + _EMPTY_FRAME
 
 
 def lz4_block(data: bytes | memoryview, size: int) -> bytes:

@@ -13,7 +13,15 @@ from typing import Any
 import numpy as np
 from isal import isal_zlib
 
-from ptystore.formats.chunk_codec import DamagedChunk, blosc_of, decode, fletcher32, lz4_block
+from ptystore.formats.chunk_codec import (
+    DamagedChunk,
+    blosc_of,
+    decode,
+    fletcher32,
+    lz4_block,
+    unzstd,
+    zstd_block,
+)
 from ptystore.formats.hdf5.lzf import has_lzf, unlzf
 from ptystore.model.lazy_array import Array
 
@@ -30,10 +38,6 @@ _BITSHUFFLE_BLOCK = 8192
 _TOGETHER = 8
 _LZ4_BLOCKS = 2
 _BITSHUFFLE_PACKERS = {0: "lz4", _LZ4_BLOCKS: "lz4", 3: "zstd"}  # unpacked blocks are stored
-
-# Behind a block of zstd that is as long as its values, for Blosc would take it for stored: zstd
-# skips it.
-_EMPTY_FRAME = b"P*M\x18\0\0\0\0"
 
 Data = bytes | memoryview
 
@@ -181,8 +185,7 @@ def _from_lzf(data: memoryview, out: Array, values: tuple[int, ...], itemsize: i
 
 
 def _unzstd(data: memoryview, out: Array, values: tuple[int, ...], itemsize: int) -> None:
-    block = bytes(data) + _EMPTY_FRAME if len(data) == out.nbytes else data
-    decode(blosc_of([block], out.nbytes, out.nbytes, "zstd"), out)
+    unzstd(data, out)
 
 
 def _unlz4(data: memoryview, out: Array, values: tuple[int, ...], itemsize: int) -> None:
@@ -252,7 +255,7 @@ def _unbitshuffle(data: memoryview, out: Array, values: tuple[int, ...], itemsiz
 
 def _not_of_length(packer: int, block: Data, length: int) -> Data:
     """The same for Blosc, which would take a block as long as its values for stored."""
-    return lz4_block(block, length) if packer == _LZ4_BLOCKS else bytes(block) + _EMPTY_FRAME
+    return lz4_block(block, length) if packer == _LZ4_BLOCKS else zstd_block(block)
 
 
 _DECODERS: Mapping[int, Callable[[memoryview, Array, tuple[int, ...], int], None]] = {

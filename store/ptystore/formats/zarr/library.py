@@ -33,6 +33,7 @@ from ptystore.formats.names import another_name, check_name, leave_out
 from ptystore.formats.never_written import MEASURED, Ranges, fill_told, never_written
 from ptystore.formats.text import checked_text, text_of_bytes
 from ptystore.formats.zarr.absent import ChunkFiles
+from ptystore.formats.zarr.limits import limited
 from ptystore.model.dataset import Storage
 from ptystore.model.layout import Layout
 from ptystore.model.lazy_array import Array, Indices, LazyBase
@@ -206,7 +207,7 @@ def _raw_array(
     storage = Storage("zarr", None, tuple(node.chunks), node.shards)
     if dtype.kind == "U" and node.dtype.kind not in "US":
         # Strings of any length: numpy's type needs the longest, so the values are needed now.
-        dtype = np.array(np.asarray(node[...]).tolist(), str).dtype
+        dtype = np.array(np.asarray(limited(node)[...]).tolist(), str).dtype
     return RawArray(
         tuple(node.shape),
         dtype,
@@ -284,7 +285,7 @@ class ForeignZarrArray(LazyBase):
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 store = _RegularFiles(path.absolute(), read_only=True)
-                array = zarr.open_array(store, path=self._name, mode="r")
+                array = limited(zarr.open_array(store, path=self._name, mode="r"))
             key = (slice(None),) * self.axis + (rows,) if self.shape else ()
             values = np.asarray(array.oindex[key] if self.shape else array[()])
         except Exception as error:
