@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 import ptystore
+from benchmarks import eiger
 from ptystore.physics.forward import intensities
 from ptystore.physics.phantom import focused_probe, jittered_raster, siemens_star
 
@@ -141,6 +142,7 @@ _MAKERS: dict[str, Callable[[Path, int], None]] = {
     "deflated.npz": _deflated,
     "packed.npz": _packed,
     "frames.h5": _frames_h5,
+    eiger.FOLDER: eiger.make,
     "raw.zarr": _store("raw.zarr", "stored.npz", ptystore.ingest),
     "canonical.zarr": _store("canonical.zarr", "raw.zarr", ptystore.canonicalize),
     "patched.zarr": _store("patched.zarr", "canonical.zarr", ptystore.extract_patches),

@@ -9,6 +9,7 @@ import h5py
 import hdf5plugin
 import numpy as np
 
+from benchmarks import eiger
 from benchmarks.batches import timed_batches
 from benchmarks.timing import Run, Timed
 
@@ -54,3 +55,17 @@ def random_batches(run: Run, source: str, *, batches: int) -> Timed:
         return result
 
     return timed_batches(read, len(frames), run.seed, batches)
+
+
+def read_master(run: Run) -> Timed:
+    """Every frame of a detector through HDF5's links and filters, into memory that is reused."""
+    out = np.empty(eiger.SHAPE, np.uint32)
+
+    def timed() -> None:
+        with h5py.File(run.data / eiger.MASTER, "r") as file:
+            for name in sorted(file["entry/data"]):
+                frames = file["entry/data"][name]
+                for at in range(len(frames)):
+                    frames.read_direct(out, np.s_[at])
+
+    return timed

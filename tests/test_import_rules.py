@@ -35,7 +35,7 @@ LAYERS: list[set[str]] = [
 LAYER_OF = {wing: level for level, wings in enumerate(LAYERS) for wing in wings}
 
 # Folders of `formats` that know nothing of each other.
-FORMAT_FOLDERS = {"npz", "zarr", "hdf5"}
+FORMAT_FOLDERS = {"npz", "zarr", "hdf5", "dialects"}
 
 # A method of the model that hands over to a higher wing, which is imported when it is called.
 DOORS = {
@@ -56,6 +56,9 @@ OWNERS = {
     # The model names the type of what its door gives.
     "xarray": {"store/ptystore/loading/", "store/ptystore/model/dataset.py"},
     "torch": {"store/ptystore/loading/torch.py"},
+    "tifffile": {"store/ptystore/formats/frame_files_kinds.py"},
+    "fabio": {"store/ptystore/formats/frame_files_kinds.py"},
+    "rsciio": {"store/ptystore/formats/stem/"},
     "typer": {"cli/ptystore_cli/"},
     "rich": {"cli/ptystore_cli/"},
 }
@@ -309,9 +312,10 @@ def test_dependencies_are_declared() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     extras = project["optional-dependencies"]
     wanted = [*project["dependencies"]]
-    for extra in ("torch", "xarray", "dask", "plot"):
+    for extra in ("torch", "xarray", "dask", "plot", "images", "stem"):
         wanted += extras[extra]
     declared = {re.split(r"[^\w-]", item)[0].replace("-", "_") for item in wanted}
+    declared |= {"rsciio"} & {name.replace("rosettasciio", "rsciio") for name in declared}
     known = declared | sys.stdlib_module_names | {"ptystore", "ptystore_cli"}
     _complain(
         [

@@ -22,11 +22,12 @@ from ptystore.formats.checking import check_contents
 from ptystore.formats.chunk_codec import crc32c, encode
 from ptystore.formats.chunked_array import ChunkedArray, chunks_of
 from ptystore.formats.text import text_from_utf8, utf8_from_text
-from ptystore.model.dataset import Dataset, Field, Storage
+from ptystore.model.dataset import Dataset, Field
 from ptystore.model.layout import Layout, plan, plan_whole
 from ptystore.model.lazy_array import Array, LazyBase, MemoryArray
 from ptystore.model.metadata import Metadata
 from ptystore.model.results import VerifyReport
+from ptystore.model.source import Storage
 from ptystore.storage.local import SourceFile
 from ptystore.transfer.one_pass import WholePart
 from ptystore.transfer.options import CheckOptions, WriteOptions

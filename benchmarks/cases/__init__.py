@@ -1,6 +1,6 @@
 """All benchmarks, as data."""
 
 from benchmarks.case import Case
-from benchmarks.cases import exporting, reading, writing
+from benchmarks.cases import detector, exporting, reading, writing
 
-CASES: tuple[Case, ...] = (*writing.CASES, *exporting.CASES, *reading.CASES)
+CASES: tuple[Case, ...] = (*writing.CASES, *exporting.CASES, *reading.CASES, *detector.CASES)

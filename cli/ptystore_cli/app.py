@@ -8,12 +8,22 @@ import typer
 
 # Each registers its verbs when it is imported. The help lists them in this order, which is that
 # of a user's work: bring a scan in, look at it, make studies of it.
-from ptystore_cli import transform_verbs, inspect_verbs, study_verbs  # isort: skip
+from ptystore_cli import transform_verbs, prepare_verb, set_verb, inspect_verbs  # isort: skip
+from ptystore_cli import formats_verb, study_verbs  # isort: skip
 from ptystore_cli.failures import prepare_process, told_outside_verbs
 from ptystore_cli.memory import keep_freed_memory
 from ptystore_cli.registry import app
 
-__all__ = ["app", "inspect_verbs", "main", "study_verbs", "transform_verbs"]
+__all__ = [
+    "app",
+    "formats_verb",
+    "inspect_verbs",
+    "main",
+    "prepare_verb",
+    "set_verb",
+    "study_verbs",
+    "transform_verbs",
+]
 
 
 def main() -> None:

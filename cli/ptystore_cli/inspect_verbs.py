@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from ptystore import Consumer
+from ptystore_cli.given import given_options
 from ptystore_cli.options import (
     Jobs,
     Output,
@@ -43,7 +44,10 @@ def info(
         typer.Option(metavar="PX", help="Of the overlapping discs; the probe's FWHM if not given."),
     ] = None,
 ) -> None:
-    """Show the fields: dims, shapes, dtypes, units, chunks, sizes, digests. Reads headers only."""
+    """Show what a file is read as, its fields, what is known of the experiment and what is missing.
+
+    Reads headers only. The last lines are the commands that would complete the scan.
+    """
     import ptystore
 
     scan = reading.scan(src)
@@ -51,6 +55,8 @@ def info(
         print_overlap(src, ptystore.measure_overlap(scan, probe_diameter), output)
     else:
         about = ptystore.describe(scan)
+        again = " ".join(given_options(reading))
+        about["completed_by"] = [f"{line} {again}".strip() for line in about["completed_by"]]
         for line in about["remarks"]:
             warn(line, output)
         print_description(scan, about, output)

@@ -10,12 +10,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import MISSING, dataclass
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypedDict, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, TypedDict, cast, get_type_hints
 
 import typer
 
-from ptystore import AxisOrder, Filters, MetadataMode, Missing, Signal
-from ptystore_cli.suffixes import EXPORTED, told_suffixes
+from ptystore import AxisOrder, Filters, MetadataMode, Missing, OtherTools, Signal
+from ptystore_cli.options_of_scans import OtherScans
+from ptystore_cli.suffixes import told_suffixes
 
 if TYPE_CHECKING:
     import ptystore
@@ -69,7 +70,12 @@ def _scan_shape(text: str | None) -> tuple[int, int] | None:
 
 
 Source = Annotated[
-    Path, typer.Argument(metavar="SRC", help=f"A scan: {EXPORTED}, Zarr store or HDF5 file.")
+    Path,
+    typer.Argument(
+        metavar="SRC",
+        help="A scan: a file or store of any format (ptystore formats), a folder of "
+        "frames, or a quoted pattern of their names.",
+    ),
 ]
 Destination = Annotated[
     Path,
@@ -91,7 +97,7 @@ Slice = Annotated[
 ]
 
 
-class OpenOptions(TypedDict, total=False):
+class OpenOptions(OtherTools, total=False):
     """The keyword arguments of `ptystore.open`."""
 
     axis_order: AxisOrder | None
@@ -117,7 +123,7 @@ class WriteLimits(TypedDict, total=False):
 
 
 @dataclass(frozen=True)
-class ReadingHeaders:
+class ReadingHeaders(OtherScans):
     """How to take a source whose arrays do not say it all; values are not concerned."""
 
     axis_order: Annotated[
@@ -149,7 +155,7 @@ class ReadingHeaders:
         typer.Option(
             rich_help_panel=_READING,
             metavar="NAME",
-            help="Leave this member out, whatever is wrong with it. May be repeated.",
+            help="Leave this member or field out, whatever is wrong with it. May be repeated.",
         ),
     ] = None
     rename: Annotated[
@@ -165,7 +171,7 @@ class ReadingHeaders:
         typer.Option(
             rich_help_panel=_READING,
             metavar="NY,NX",
-            help="Positions are stored as a grid of this shape: put them in a row.",
+            help="Raster of the scan, slow axis first; positions on such a grid are put in a row.",
         ),
     ] = None
     metadata: Annotated[
@@ -185,6 +191,11 @@ class ReadingHeaders:
 
     def scan(self, source: Path) -> ptystore.Dataset:
         """The scan in `source`, only its headers read."""
+        self.require_no_flips_left()
+        return self.scan_to_be_flipped(source)
+
+    def scan_to_be_flipped(self, source: Path) -> ptystore.Dataset:
+        """The same for a verb that does what `flips_left` tells."""
         import ptystore
 
         return ptystore.open(source, **self.options())
@@ -200,6 +211,7 @@ class ReadingHeaders:
             "scan_shape": _scan_shape(self.scan_shape),
             "metadata": self.metadata,
             "filters": self.filters,
+            **cast("OpenOptions", self.other_tools()),
         }
 
 
@@ -335,6 +347,7 @@ class Output:
 def expand_groups(verb: Callable[..., None]) -> Callable[..., None]:
     """`verb` with a parameter for each option of the groups (dataclasses) that it takes.
 
+    An option of its own counts more than one of that name in a group, which keeps its default.
     typer reads signatures, so the groups' fields are put into one; otherwise each verb would
     repeat some twenty parameters and hand them on one by one.
     """
@@ -345,17 +358,20 @@ def expand_groups(verb: Callable[..., None]) -> Callable[..., None]:
         if isinstance(hint, type) and dataclasses.is_dataclass(hint)
     }
 
+    own = set(hints) - set(groups)
+
     @functools.wraps(verb)
     def expanded(**given: object) -> None:
         for name, group in groups.items():
-            members = [field.name for field in dataclasses.fields(group)]
+            members = [field.name for field in dataclasses.fields(group) if field.name not in own]
             given[name] = group(**{member: given.pop(member) for member in members})
         verb(**given)
 
     parameters: list[inspect.Parameter] = []
     for name, parameter in inspect.signature(verb).parameters.items():
         if name in groups:
-            parameters += _parameters_of(groups[name])
+            group: Any = groups[name]  # to mypy a class of classes can't be a key of the cache
+            parameters += [one for one in _parameters_of(group) if one.name not in own]
         else:
             keyword = inspect.Parameter.KEYWORD_ONLY
             parameters.append(parameter.replace(kind=keyword, annotation=hints[name]))
@@ -364,6 +380,7 @@ def expand_groups(verb: Callable[..., None]) -> Callable[..., None]:
     return expanded
 
 
+@functools.cache
 def _parameters_of(group: type[Any]) -> list[inspect.Parameter]:
     hints = get_type_hints(group, include_extras=True)
     return [

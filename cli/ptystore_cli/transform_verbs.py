@@ -16,6 +16,7 @@ from ptystore_cli.options import (
     Source,
     Writing,
 )
+from ptystore_cli.preparing import Preparing
 from ptystore_cli.registry import deliver, verb
 from ptystore_cli.suffixes import EXPORTED
 
@@ -38,11 +39,13 @@ NegativeCounts = Annotated[
     "ingest scan.npz scan.zarr",
     "ingest stack.npz scan.h5 --axis-order hwn --max-bytes 20GB",
     "ingest scan.npz patched.zarr --canonicalize --patch",
+    "ingest scan_master.h5 scan.zarr --positions pos.csv --position-units um --crop 128",
 )
 def ingest(
     src: Source,
     dst: Destination,
     reading: Reading,
+    preparing: Preparing,
     writing: Writing,
     output: Output,
     canonicalize: Annotated[
@@ -51,12 +54,14 @@ def ingest(
     patch: Annotated[bool, typer.Option("--patch", help="Add Y in the same pass.")] = False,
     negative: NegativeCounts = None,
 ) -> None:
-    """Bring any readable scan into a store as it is: names, values, dtypes and metadata kept."""
+    """Bring any readable scan into a store: as it is, but for what options say of it."""
     import ptystore
 
     if negative is not None and not canonicalize:
         raise typer.BadParameter("is for --canonicalize", param_hint="--negative")
     scan = ptystore.ingest(reading.scan(src))
+    if preparing.is_asked:
+        scan = preparing.prepared(scan)
     if canonicalize:
         scan = ptystore.canonicalize(scan, negative=negative or "refuse")
     if patch:
@@ -76,12 +81,6 @@ def canonicalize(
     writing: Writing,
     output: Output,
     signal: Annotated[Signal, typer.Option(help="What the frames shall be.")] = "amplitude",
-    flipx: Annotated[
-        bool, typer.Option("--flipx", help="Change the sign of the x coordinates.")
-    ] = False,
-    flipy: Annotated[
-        bool, typer.Option("--flipy", help="Change the sign of the y coordinates.")
-    ] = False,
     keep_dtypes: Annotated[
         bool,
         typer.Option(
@@ -95,10 +94,9 @@ def canonicalize(
     import ptystore
 
     scan = ptystore.canonicalize(
-        reading.scan(src),
+        reading.scan_to_be_flipped(src),
         signal=signal,
-        flipx=flipx,
-        flipy=flipy,
+        **reading.flips_left(),
         keep_dtypes=keep_dtypes,
         negative=negative or "refuse",
         virtual=virtual,

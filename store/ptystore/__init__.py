@@ -16,17 +16,18 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ptystore.api import (
-        dataset_of,
         describe,
         digest,
         export,
         join,
+        list_formats,
         load_npz,
         materialize,
         open,
         plan,
         repair,
         save_npz,
+        set_geometry,
         verify,
         write,
     )
@@ -39,6 +40,12 @@ if TYPE_CHECKING:
         ParameterError,
         PtystoreError,
         StorageError,
+    )
+    from ptystore.formats.detector_image import (
+        read_image,
+    )
+    from ptystore.formats.in_memory import (
+        dataset_of,
     )
     from ptystore.formats.statement import (
         digest_document,
@@ -60,20 +67,30 @@ if TYPE_CHECKING:
         MergeStrategy,
         MetadataMode,
         Missing,
+        Mover,
         Negative,
         Shuffle,
         Signal,
         SplitAxis,
         SplitPart,
+        Unpaired,
         ViewName,
     )
     from ptystore.model.dataset import (
         Dataset,
         Field,
     )
+    from ptystore.model.known_formats import (
+        Item,
+        KnownFormat,
+        Layout,
+    )
     from ptystore.model.metadata import (
         Metadata,
         Transformation,
+    )
+    from ptystore.model.other_tools import (
+        OtherTools,
     )
     from ptystore.model.results import (
         Damage,
@@ -126,6 +143,15 @@ if TYPE_CHECKING:
     from ptystore.transforms.patches import (
         extract_patches,
     )
+    from ptystore.transforms.prepare import (
+        prepare,
+    )
+    from ptystore.transforms.prepare_like import (
+        prepare_options,
+    )
+    from ptystore.transforms.set_facts import (
+        set_facts,
+    )
     from ptystore.transforms.simulate import (
         simulate,
     )
@@ -140,17 +166,18 @@ if TYPE_CHECKING:
 
 # Where each public name lives.
 _HOME = {
-    "dataset_of": "api",
     "describe": "api",
     "digest": "api",
     "export": "api",
     "join": "api",
+    "list_formats": "api",
     "load_npz": "api",
     "materialize": "api",
     "open": "api",
     "plan": "api",
     "repair": "api",
     "save_npz": "api",
+    "set_geometry": "api",
     "verify": "api",
     "write": "api",
     "DestinationError": "errors",
@@ -161,6 +188,8 @@ _HOME = {
     "ParameterError": "errors",
     "PtystoreError": "errors",
     "StorageError": "errors",
+    "dataset_of": "formats.in_memory",
+    "read_image": "formats.detector_image",
     "digest_document": "formats.statement",
     "FORMATS": "formats.table",
     "Format": "formats.table",
@@ -174,16 +203,22 @@ _HOME = {
     "MergeStrategy": "model.choices",
     "MetadataMode": "model.choices",
     "Missing": "model.choices",
+    "Mover": "model.choices",
     "Negative": "model.choices",
     "Shuffle": "model.choices",
     "Signal": "model.choices",
     "SplitAxis": "model.choices",
     "SplitPart": "model.choices",
+    "Unpaired": "model.choices",
     "ViewName": "model.choices",
     "Dataset": "model.dataset",
     "Field": "model.dataset",
+    "Item": "model.known_formats",
+    "KnownFormat": "model.known_formats",
+    "Layout": "model.known_formats",
     "Metadata": "model.metadata",
     "Transformation": "model.metadata",
+    "OtherTools": "model.other_tools",
     "Damage": "model.results",
     "Digests": "model.results",
     "FieldPlan": "model.results",
@@ -209,6 +244,9 @@ _HOME = {
     "ingest": "transforms.ingest",
     "with_diffraction_key": "transforms.naming",
     "extract_patches": "transforms.patches",
+    "prepare": "transforms.prepare",
+    "prepare_options": "transforms.prepare_like",
+    "set_facts": "transforms.set_facts",
     "simulate": "transforms.simulate",
     "split": "transforms.split",
     "select_view": "transforms.view",
@@ -234,12 +272,17 @@ __all__ = [
     "InputMissingError",
     "IntegrityError",
     "Interpolation",
+    "Item",
+    "KnownFormat",
+    "Layout",
     "MeasuredOverlap",
     "MergeStrategy",
     "Metadata",
     "MetadataMode",
     "Missing",
+    "Mover",
     "Negative",
+    "OtherTools",
     "OverlapMetrics",
     "ParameterError",
     "Pool",
@@ -256,6 +299,7 @@ __all__ = [
     "StudyReport",
     "ThreadPool",
     "Transformation",
+    "Unpaired",
     "VerifyReport",
     "ViewName",
     "WritePlan",
@@ -272,16 +316,22 @@ __all__ = [
     "find_problems",
     "ingest",
     "join",
+    "list_formats",
     "load_npz",
     "make_demo_scan",
     "materialize",
     "measure_overlap",
     "open",
     "plan",
+    "prepare",
+    "prepare_options",
+    "read_image",
     "repair",
     "run_study",
     "save_npz",
     "select_view",
+    "set_facts",
+    "set_geometry",
     "simulate",
     "split",
     "verify",

@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
-from typing import Any
-
-import numpy as np
+from typing import Any, Unpack
 
 from ptystore.errors import InputError
 from ptystore.formats.assemble import ReadOptions
+from ptystore.formats.frame_files import FRAME_FILES, is_frame_files
+from ptystore.formats.in_memory import dataset_of
+from ptystore.formats.known import known_formats
 from ptystore.formats.opening import open_dataset, read_stored
+from ptystore.formats.reading_options import read_options
+from ptystore.formats.renew import renew
 from ptystore.formats.table import format_of_source
 from ptystore.formats.verify import verify_path
 from ptystore.formats.virtual import materialized
@@ -26,19 +29,16 @@ from ptystore.model.choices import (
     MergeStrategy,
     MetadataMode,
     Missing,
-    Role,
     Signal,
 )
 from ptystore.model.content_digest import combined_digest
-from ptystore.model.contract import DIFFRACTION_NAMES, FIELDS, standard_attrs
-from ptystore.model.dataset import Dataset, memory_field
+from ptystore.model.dataset import Dataset
+from ptystore.model.known_formats import KnownFormat
 from ptystore.model.lazy_array import Array
 from ptystore.model.loaded_arrays import LoadedArrays
 from ptystore.model.metadata import Metadata
+from ptystore.model.other_tools import OtherTools
 from ptystore.model.results import Digests, RepairReport, VerifyReport, WritePlan, WriteReport
-from ptystore.model.roles import RoleOverrides, decide_frame_axes, override_frame_axes
-from ptystore.model.signal import signal_of, stated_scale
-from ptystore.model.strict_json import normalise
 from ptystore.pools.base import Pool
 from ptystore.survey.describe import describe_dataset
 from ptystore.transfer.options import (
@@ -51,19 +51,21 @@ from ptystore.transfer.options import (
 from ptystore.transforms.anonymize import anonymized
 from ptystore.transforms.concat import concatenated
 from ptystore.transforms.naming import with_diffraction_key
+from ptystore.transforms.set_facts import set_facts
 
 __all__ = [
-    "dataset_of",
     "describe",
     "digest",
     "export",
     "join",
+    "list_formats",
     "load_npz",
     "materialize",
     "open",
     "plan",
     "repair",
     "save_npz",
+    "set_geometry",
     "verify",
     "write",
 ]
@@ -91,8 +93,12 @@ def open(
     missing: Missing = "refuse",
     filters: Filters = "listed",
     scan_shape: tuple[int, int] | None = None,
+    **other: Unpack[OtherTools],
 ) -> Dataset:
-    """The scan in a `.npz`, Zarr store or HDF5 file, lazily: only headers are read.
+    """The scan in a file or store of any of `list_formats`, lazily: only headers are read.
+
+    Or in many files, one frame or a stack of them each: a folder of them, or a pattern of names
+    such as ``"scan12_*.tif"``.
 
     Parameters
     ----------
@@ -107,12 +113,15 @@ def open(
     missing : ``"fill"`` takes a file's fill value for frames and positions never written.
     filters : ``"all"`` runs any HDF5 filter that is installed, not only well-known ones.
     scan_shape : (ny, nx) of positions that are stored as such a grid: they are put in a row.
+    other : of scans that ptystore did not write, facts that they lack, arrays and positions in
+        other files, which frames are taken: see `OtherTools`.
 
     Raises `InputError` (a `ValueError`), `InputMissingError` (a `FileNotFoundError`),
     `ParameterError` for names that are not there, and, for a damaged store of ptystore's own,
     `IntegrityError`.
     """
-    options = ReadOptions(
+    options = read_options(
+        other,
         axis_order=axis_order,
         per_frame=tuple(per_frame),
         global_=tuple(global_),
@@ -246,7 +255,20 @@ def describe(source: Dataset | PathLike) -> dict[str, Any]:
     path = dataset.source.path if dataset.source else None
     if path is None:
         return describe_dataset(dataset, None, None)
+    if is_frame_files(path):
+        stored = dataset.frames.storage
+        size = stored.stored_bytes if stored else None
+        return describe_dataset(dataset, FRAME_FILES, size, is_raw=True)
     return describe_dataset(dataset, format_of_source(path).name, size_on_disk(path))
+
+
+def list_formats(name: str | None = None) -> tuple[KnownFormat, ...]:
+    """Every format that is read, and every dialect of other tools', or the one of that name.
+
+    Those under whose `suffixes` scans are written come first. Raises `ParameterError` for a name
+    that is not there.
+    """
+    return known_formats(name)
 
 
 def materialize(dataset: Dataset) -> Dataset:
@@ -290,6 +312,34 @@ def verify(
     return verify_path(Path(path), options)
 
 
+def set_geometry(
+    path: PathLike,
+    facts: Mapping[str, Any],
+    *,
+    unset: Collection[str] = (),
+    sources: Mapping[str, str] | None = None,
+    jobs: int | None = None,
+    anonymous: bool | None = None,
+    progress: Progress | None = None,
+    warn: Warn | None = None,
+) -> WriteReport:
+    """Complete or correct what a scan says of its experiment, in its place: see `set_facts`.
+
+    A new version is made beside the scan and takes its place whole; who has the old one open keeps
+    it. Frames keep their digests; in a Zarr store their files are shared, not copied.
+
+    Raises `DestinationError` for what ptystore did not write, `IntegrityError` where the scan was
+    changed meanwhile, and as `set_facts` and `write` do.
+    """
+
+    def completed(dataset: Dataset) -> Dataset:
+        made = set_facts(dataset, facts, unset=unset, sources=sources)
+        return anonymized(made) if wants_anonymity(anonymous) else made
+
+    options = WriteOptions(jobs=jobs, progress=progress or _unheard)
+    return renew(Path(path), completed, options, warn)
+
+
 def repair(
     path: PathLike,
     source: PathLike,
@@ -311,51 +361,6 @@ def repair(
     """
     options = CheckOptions(jobs=jobs, pool=pool, progress=progress or _unheard)
     return repair_store(Path(path), Path(source), read_stored, options, warn)
-
-
-def dataset_of(
-    arrays: Mapping[str, Any],
-    metadata: Metadata | None = None,
-    *,
-    attrs: Mapping[str, Mapping[str, Any]] | None = None,
-) -> Dataset:
-    """A dataset of arrays in memory; roles, and what frames are, are decided as for a file.
-
-    `attrs` are attributes by field, such as ``{"diffraction": {"signal": "counts"}}``;
-    they must be JSON, numpy's numbers accepted. Raises `InputError`.
-    """
-    values = {name: np.asarray(given) for name, given in arrays.items()}
-    noted = arrays if isinstance(arrays, LoadedArrays) else LoadedArrays({}, {}, {})
-    axes = _frame_axes({name: array.shape for name, array in values.items()}, noted.frame_axes())
-    noted_attrs = noted.attrs()
-    fields = {}
-    for name, array in values.items():
-        role: Role = "global" if axes[name] is None else "per_frame"
-        said = normalise((attrs or {}).get(name, {}))
-        own = {**noted_attrs.get(name, {}), **said}
-        signal = None
-        if name in DIFFRACTION_NAMES:
-            signal = own.get("signal") or signal_of(array.dtype, metadata)
-            if "signal" in said and array.dtype.kind == "f":
-                own["signal_said"] = signal
-            scale = None if "amplitude_scale" in own else stated_scale(metadata)
-            own |= {} if scale is None else {"amplitude_scale": scale}
-        if name not in noted_attrs:
-            own = standard_attrs(name, signal) | own
-        fields[name] = memory_field(name, array, role, axis=axes[name] or 0, attrs=own)
-    return Dataset(fields, metadata)
-
-
-def _frame_axes(
-    shapes: Mapping[str, tuple[int, ...]], noted: Mapping[str, int | None]
-) -> dict[str, int | None]:
-    """The frame axes, as noted where they are; what is not noted is decided as for a file."""
-    axes = dict(noted)
-    if axes.keys() != shapes.keys():
-        per_frame = [name for name, axis in noted.items() if axis == 0]
-        global_ = [name for name, axis in noted.items() if axis is None and name not in FIELDS]
-        axes = decide_frame_axes(shapes, RoleOverrides(per_frame=per_frame, global_=global_)) | axes
-    return override_frame_axes(axes, shapes, RoleOverrides())
 
 
 def load_npz(path: PathLike) -> tuple[dict[str, Array], Metadata | None]:

@@ -29,7 +29,10 @@ COMMANDS: dict[str, Any] = typer.main.get_command(app).commands
 FILLED = "3"
 
 # Commands of others, options included.
-OTHERS = re.compile(r"pip install --upgrade ptystore|mkdir -p \S+|h5clear -s|ulimit -\w|set \w+")
+OTHERS = re.compile(
+    r"pip install --upgrade ptystore|mkdir -p \S+|h5clear -s|ulimit -\w"
+    r"|(?<!ptystore )set [A-Z\d_]+\b"
+)
 
 
 class Text(NamedTuple):

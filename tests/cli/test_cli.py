@@ -20,8 +20,8 @@ FRAMES = 12
 
 # In the order in which a user works.
 VERBS = (
-    *("ingest", "canonicalize", "patch", "export", "materialize"),
-    *("info", "history", "validate", "verify", "repair", "digest"),
+    *("ingest", "canonicalize", "patch", "export", "materialize", "prepare", "set"),
+    *("info", "history", "validate", "verify", "repair", "digest", "formats"),
     *("simulate", "split", "view", "join", "study", "demo"),
 )
 
@@ -193,19 +193,19 @@ def test_reading_options(tmp_path: Path) -> None:
     members = arrays() | {
         "diff3d": np.ones((12, 12, 12)),
         "probeGuess": np.ones((12, 12), complex),
-        "monitor": np.ones((FRAMES, 2)),
+        "ring_current": np.ones((FRAMES, 2)),
         "mask": np.ones((3, 3)),
         "xcoords": np.full(FRAMES, np.nan),
     }
     np.savez(source, **members, _metadata=np.array('{"a": NaN}'))
     target = tmp_path / "a.zarr"
-    options = ("--axis-order", "hwn", "--input-signal", "counts", "--global", "monitor")
+    options = ("--axis-order", "hwn", "--input-signal", "counts", "--global", "ring_current")
     for refused in ("--allow-nonfinite", "--metadata=keep-text"):
         assert run("ingest", source, target, *options, refused).exit_code == 3
     done("ingest", source, target, *options, "--allow-nonfinite", "--metadata=keep-text")
     scan = ptystore.open(target)
     assert (scan["diff3d"].frame_axis, scan["diff3d"].attrs["signal"]) == (2, "counts")
-    assert (scan["monitor"].role, scan["mask"].role) == ("global", "global")
+    assert (scan["ring_current"].role, scan["mask"].role) == ("global", "global")
     assert scan.metadata.text == '{"a": NaN}'
     assert "kept as text" in done("info", target).stdout
 

@@ -60,7 +60,7 @@ def another_tools(path: Path, kind: Mapping[str, Any], version: str) -> Path:
             file.create_dataset(name, data=values, **chunks, **filters)
         file["words"] = np.array(["a", "bb"], object)
         file["diffraction"].attrs["names"] = ["x", "yy"]
-        file["xcoords"].attrs["units"] = "um"
+        file["xcoords"].attrs["units"] = "pixel"
     return path
 
 

@@ -49,7 +49,7 @@ WHAT = {
     "error of an object store": (b'<?xml version="1.0"?><Error>', "XML document"),
     "npy": (npy(np.arange(3)), r"single \.npy array"),
     "gzip": (gzip.compress(SCAN), "gzip"),
-    "bzip2": (bz2.compress(SCAN), "bzip2"),
+    "bzip2": (bz2.compress(_tar()), r"bzip2, and what is in it is no \.npz"),
     "xz": (lzma.compress(SCAN), "xz"),
     "zstd": (b"\x28\xb5\x2f\xfd" + b"x" * 50, "zstd"),
     "tar": (_tar(), "tar archive"),

@@ -53,12 +53,12 @@ def test_a_grid_of_positions_is_put_in_a_row(tmp_path: Path, suffix: str) -> Non
 
 def test_what_is_no_position_stays(tmp_path: Path) -> None:
     """A probe of the grid's shape is none, and other maps only if the caller says so."""
-    given = arrays(probeGuess=np.ones(GRID, "c8"), monitor=np.arange(12.0).reshape(GRID))
+    given = arrays(probeGuess=np.ones(GRID, "c8"), ring_current=np.arange(12.0).reshape(GRID))
     path = put(tmp_path / "a.npz", given)
-    scan = ptystore.open(path, scan_shape=GRID, global_=("monitor",))
-    assert (scan["probeGuess"].shape, scan["monitor"].shape) == (GRID, GRID)
-    scan = ptystore.open(path, scan_shape=GRID, per_frame=("monitor",))
-    assert (scan["monitor"].role, scan["monitor"].shape) == ("per_frame", (12,))
+    scan = ptystore.open(path, scan_shape=GRID, global_=("ring_current",))
+    assert (scan["probeGuess"].shape, scan["ring_current"].shape) == (GRID, GRID)
+    scan = ptystore.open(path, scan_shape=GRID, per_frame=("ring_current",))
+    assert (scan["ring_current"].role, scan["ring_current"].shape) == ("per_frame", (12,))
 
 
 @pytest.mark.parametrize("shape", [(4, 3), (2, 6), (12, 1)])

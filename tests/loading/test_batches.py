@@ -21,8 +21,8 @@ from hypothesis import strategies as st
 import ptystore
 from chunk_places import chunk_places
 from ptystore import Dataset, Field, IntegrityError, ParameterError
-from ptystore.model.dataset import Storage
 from ptystore.model.lazy_array import Array, Indices, MemoryArray
+from ptystore.model.source import Storage
 from scans import assert_same, bytes_read, flip, forked, put, spawned, values
 
 SHUFFLES = ("none", "blocks", "full")

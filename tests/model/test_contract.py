@@ -23,7 +23,21 @@ def test_the_table() -> None:
         "xcoords_start": (("scan",), "float64", "per_frame"),
         "ycoords_start": (("scan",), "float64", "per_frame"),
         "scan_index": (("scan",), "int64", "per_frame"),
+        "mask": (("ky", "kx"), "uint32", "global"),
+        "background": (("ky", "kx"), "float32", "global"),
+        "flatfield": (("ky", "kx"), "float32", "global"),
+        "frame_index": (("scan",), "int64", "per_frame"),
+        "monitor": (("scan",), "float64", "per_frame"),
+        "probe_photon_counts": (("scan",), "float64", "per_frame"),
+        "exposure": (("scan",), "float64", "per_frame"),
+        "position_x_m": (("scan",), "float64", "per_frame"),
+        "position_y_m": (("scan",), "float64", "per_frame"),
+        "opr_weights": (("scan", "opr"), "float32", "per_frame"),
+        "slice_spacing_m": (("slice_gap",), "float64", "global"),
+        "loss": (("epoch",), "float64", "global"),
     }
+    leading = {name: spec.leading_dims for name, spec in FIELDS.items() if spec.leading_dims}
+    assert leading == {"objectGuess": ("slice",), "probeGuess": ("opr", "mode")}
     required = {spec.name for spec in FIELDS.values() if spec.presence == "required"}
     assert required == {"diffraction", "xcoords", "ycoords"}
     reconstruction = {s.name for s in FIELDS.values() if s.presence == "reconstruction"}

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ptystore_cli.options import Output
+from ptystore_cli.printing.understood import print_experiment, understood_line
 from ptystore_cli.printing.words import by, plural, print_json
 from ptystore_cli.terminal import (
     format_bytes,
@@ -41,7 +42,7 @@ _METRICS = {
 
 
 def print_description(scan: ptystore.Dataset, about: Mapping[str, Any], output: Output) -> None:
-    """`info`: two tables, that fit a narrow terminal, of what `ptystore.describe` says."""
+    """`info`: tables that fit a narrow terminal, of what `ptystore.describe` says."""
     if output.json or output.quiet:
         print_json(about, output)
         return
@@ -52,6 +53,9 @@ def print_description(scan: ptystore.Dataset, about: Mapping[str, Any], output: 
     frames = "no frames" if about["frames"] is None else plural(about["frames"], "frame")
     ratio = format_ratio(about["bytes"], stored)
     say(f"{about['format']}, {frames}, {size}{f' ({ratio})' if ratio else ''}", output)
+    taken = understood_line(about)
+    if taken:
+        say(taken, output)
     if about["digest"]:
         say(f"digest {about['digest']}", output)
     say(_metadata_line(scan.metadata), output)
@@ -85,6 +89,7 @@ def print_description(scan: ptystore.Dataset, about: Mapping[str, Any], output: 
     # Columns that say nothing of any field (an NPZ has no chunks) are left out.
     kept = [i for i in range(len(columns)) if i == 0 or any(row[i] for row in where)]
     say(table([columns[i] for i in kept], [[row[i] for i in kept] for row in where]), output)
+    print_experiment(about, output)
 
 
 def _dims(field: Mapping[str, Any]) -> str:
@@ -132,7 +137,8 @@ def _record_line(record: Mapping[str, Any]) -> str:
         if isinstance(source, Mapping):
             digest = source.get("digest")
             short = f" ({_value(digest)[:_SHORT]})" if digest else ""
-            words.append(f"from {_value(source.get('file', '?'))}{short}")
+            dialect = f" as {_value(source['dialect'])}" if source.get("dialect") else ""
+            words.append(f"from {_value(source.get('file', '?'))}{short}{dialect}")
     return "  ".join([*words, *(["…"] if len(inputs) > _MANY else [])])
 
 

@@ -1,15 +1,27 @@
-"""Scan positions against the object: which frames' windows reach outside it."""
+"""Scan positions: which way they count, and which frames' windows reach outside the object."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
 import numpy as np
+import numpy.typing as npt
 
 from ptystore.model.dataset import Field
 from ptystore.model.lazy_array import Array, Indices
 
-__all__ = ["frames_outside", "warn_of_frames_outside"]
+__all__ = ["frames_outside", "moved_by_probe", "warn_of_frames_outside"]
+
+
+def moved_by_probe(y: Array, x: Array, affine: npt.ArrayLike) -> tuple[Array, Array]:
+    """Measured positions as the probe moves over the object: ``[y', x'] = M · [y, x, 1]``.
+
+    `affine` is M, (2, 3), as the attribute ``affine`` of ``position_y_m`` and ``position_x_m`` has
+    it; positions without that attribute count so already.
+    """
+    (a, b, c), (d, e, f) = np.asarray(affine, np.float64)
+    with np.errstate(invalid="ignore"):  # infinite positions are refused, or let pass, elsewhere
+        return a * y + b * x + c, d * y + e * x + f
 
 
 def frames_outside(

@@ -15,15 +15,18 @@ import numpy as np
 
 from ptystore.errors import InputError, ParameterError
 from ptystore.formats.names import MemberNames
+from ptystore.formats.supplement_said import FramesSaid, PositionsSaid
 from ptystore.formats.virtual import Virtual
 from ptystore.model.choices import AxisOrder, Filters, MetadataMode, Missing, Role, Signal
 from ptystore.model.contract import COORDINATE_NAMES, DIFFRACTION_NAMES, standard_attrs
-from ptystore.model.dataset import Check, Dataset, Field, Source, Storage
+from ptystore.model.dataset import Check, Dataset, Field
+from ptystore.model.geometry import Geometry, RawFrame, with_geometry
 from ptystore.model.layout import plan
 from ptystore.model.lazy_array import LazyArray, rows_first
 from ptystore.model.metadata import Metadata
 from ptystore.model.roles import RoleOverrides, decide_frame_axes, override_frame_axes
 from ptystore.model.signal import recorded_signal, signal_of, stated_scale
+from ptystore.model.source import OfRawFrames, Source, Storage, Understood
 from ptystore.storage.base import Snapshot
 
 __all__ = [
@@ -32,6 +35,7 @@ __all__ = [
     "RawArray",
     "ReadOptions",
     "assemble",
+    "frame_axes",
     "metadata_from_text",
 ]
 
@@ -44,9 +48,16 @@ class ReadOptions:
     floating-point frames are; `metadata="keep-text"` stores a document that is no valid
     JSON as it is; `allow_nonfinite` lets NaN coordinates pass; `max_bytes` limits what a
     source may declare. Members named in `skip` are left out before anything of them is looked
-    at, those in `rename` (old name: new name) taken under another name. `missing="fill"` takes
+    at, those in `rename` (old name: new name) taken under another name; where a dialect makes
+    fields of HDF5 or Zarr, these are meant. `missing="fill"` takes
     the fill value for frames and positions that were never written, `filters="all"` runs any
-    HDF5 filter that is installed. Positions on a grid of `scan_shape` are put in a row.
+    HDF5 filter that is installed, `partial` takes the frames that are there of a file that is
+    still being written. Positions on a grid of `scan_shape` are put in a row.
+
+    Of other tools' formats: `dialect` decides which it is, `partner` is the file that belongs to
+    it, `entry` which of several entries; energies are in eV, lengths in metres, pixels [y, x], and
+    count more than what the file says. `mapped` are ``[FILE:]PATH`` by field, `positions` where
+    they are read from, `frames` which are taken, and `files` a list of the files that hold them.
     """
 
     axis_order: AxisOrder | None = None
@@ -60,7 +71,21 @@ class ReadOptions:
     rename: Mapping[str, str] = field(default_factory=dict)
     missing: Missing = "refuse"
     filters: Filters = "listed"
+    partial: bool = False
     scan_shape: tuple[int, int] | None = None
+    dialect: str | None = None
+    partner: Path | None = None
+    entry: str | None = None
+    energy: float | None = None
+    electron_energy: float | None = None
+    wavelength: float | None = None
+    distance: float | None = None
+    detector_pixel: tuple[float, float] | None = None
+    pixel_size: tuple[float, float] | None = None
+    mapped: Mapping[str, str] = field(default_factory=dict)
+    positions: PositionsSaid = field(default_factory=PositionsSaid)
+    frames: FramesSaid = field(default_factory=FramesSaid)
+    files: Path | None = None
 
     def names(self) -> MemberNames:
         """Which members are taken, and under which names; raises `ParameterError`."""
@@ -92,7 +117,11 @@ class Contents:
     """What a reader found. `notes` is None for a file that ptystore did not write.
 
     `snapshot` is what holds the source as it was when it was opened, `remarks` are what the
-    user should know of it, a line each.
+    user should know of it, a line each, `raw_remarks` until frames are cut around their centre.
+    `geometry`, `raw_frame` and `dialect` are of a file of
+    another tool's, by which it was understood, as `understood` tells. `axis_order` is that of
+    stacks, where it is known. `already_mapped` are fields that the dialect itself took from where
+    the caller says.
     """
 
     arrays: Mapping[str, RawArray]
@@ -102,6 +131,13 @@ class Contents:
     virtual: Virtual | None = None
     snapshot: Snapshot | None = None
     remarks: tuple[str, ...] = ()
+    raw_remarks: tuple[str, ...] = ()
+    geometry: Geometry = field(default_factory=Geometry)
+    raw_frame: RawFrame | None = None
+    dialect: str | None = None
+    axis_order: AxisOrder | None = None
+    understood: Understood | None = None
+    already_mapped: frozenset[str] = frozenset()
 
 
 def metadata_from_text(text: str, options: ReadOptions) -> Metadata:
@@ -115,7 +151,7 @@ def assemble(contents: Contents, options: ReadOptions, path: Path) -> Dataset:
     Hidden ones are among them, virtual ones are not: see `virtual.restored`. Raises
     `InputError` where the arrays contradict each other or the contract.
     """
-    axes = _frame_axes(contents, options)
+    axes = frame_axes(contents, options)
     fields = {name: _field(name, axes[name], contents, options) for name in contents.arrays}
     own_roles = contents.notes is not None and all(
         contents.notes[name].frame_axis == axes[name] for name in contents.notes
@@ -123,9 +159,16 @@ def assemble(contents: Contents, options: ReadOptions, path: Path) -> Dataset:
     checks: list[Check] = [] if options.allow_nonfinite else [partial(_check_finite, fields)]
     if contents.remarks:
         checks.append(partial(tuple, contents.remarks))
-    source = Source(path, contents.digest if own_roles else None, contents.remarks)
+    if contents.raw_remarks:
+        checks.append(OfRawFrames(contents.raw_remarks))
+    digest = contents.digest if own_roles else None
+    remarks = (*contents.remarks, *contents.raw_remarks)
+    source = Source(path, digest, remarks, understood=contents.understood)
     proofs = () if contents.snapshot is None else (contents.snapshot.check,)
-    return Dataset(fields, contents.metadata, source, tuple(checks), proofs=proofs)
+    metadata = contents.metadata
+    if contents.geometry or contents.raw_frame is not None:
+        metadata = with_geometry(metadata, contents.geometry, contents.raw_frame)
+    return Dataset(fields, metadata, source, tuple(checks), proofs=proofs)
 
 
 def _field(name: str, axis: int | None, contents: Contents, options: ReadOptions) -> Field:
@@ -148,9 +191,11 @@ def _field(name: str, axis: int | None, contents: Contents, options: ReadOptions
     return Field(name, array, role, attrs, digest, raw.storage)
 
 
-def _frame_axes(contents: Contents, options: ReadOptions) -> dict[str, int | None]:
+def frame_axes(contents: Contents, options: ReadOptions) -> dict[str, int | None]:
+    """The frame axis of every array, None for a global one. Raises as `assemble` does."""
     shapes = {name: raw.shape for name, raw in contents.arrays.items()}
-    overrides = RoleOverrides(options.axis_order, options.per_frame, options.global_)
+    order = options.axis_order or contents.axis_order
+    overrides = RoleOverrides(order, options.per_frame, options.global_)
     if contents.notes is None:
         return decide_frame_axes(shapes, overrides)
     stored = {name: contents.notes[name].frame_axis for name in shapes}
@@ -197,6 +242,8 @@ def _signal(
     if options.signal is None and attrs.get("signal") in get_args(Signal):
         known: Signal = attrs["signal"]
         return known
+    if options.signal is None and attrs.get("units") in ("counts", "count", "photons"):
+        return "counts"
     return options.signal or signal_of(dtype, metadata)
 
 

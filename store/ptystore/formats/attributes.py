@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,12 +24,17 @@ __all__ = [
     "FORMAT_VERSION",
     "FieldEntry",
     "RootNote",
+    "geometry_attributes",
+    "geometry_texts",
     "metadata_from_bytes",
     "metadata_to_text",
     "stored_metadata",
 ]
 
 FORMAT_VERSION = 1
+
+# An attribute of HDF5 holds less than 64 KiB.
+_GEOMETRY_LIMIT = 60_000
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
@@ -112,6 +118,27 @@ def stored_metadata(attributes: Mapping[str, Any]) -> Metadata | None:
     if "metadata_text_base64" in attributes:
         return metadata_from_bytes(attributes["metadata_text_base64"])
     return Metadata(attributes["metadata"]) if "metadata" in attributes else None
+
+
+def geometry_attributes(metadata: Metadata | None) -> dict[str, Any]:
+    """`geometry` and `raw_frame` of a document, for readers that look at a root's attributes.
+
+    Those that are there, as JSON objects. The document is what counts.
+    """
+    physics = {} if metadata is None else metadata.document.get("physics_parameters")
+    if not isinstance(physics, dict):
+        return {}
+    found = {name: physics.get(name) for name in ("geometry", "raw_frame")}
+    return {name: value for name, value in found.items() if isinstance(value, dict) and value}
+
+
+def geometry_texts(metadata: Metadata | None) -> dict[str, str]:
+    """The same as texts, for attributes of HDF5; none that is too long."""
+    texts = {
+        name: json.dumps(found, ensure_ascii=False, allow_nan=False)
+        for name, found in geometry_attributes(metadata).items()
+    }
+    return {name: text for name, text in texts.items() if len(text.encode()) < _GEOMETRY_LIMIT}
 
 
 def _entry(name: str, entry: Mapping[str, Any]) -> FieldEntry:

@@ -12,17 +12,19 @@ from collections.abc import Sequence
 from typing import Any
 
 import google_crc32c
+import numpy as np
 from numcodecs import blosc
 from numcodecs.fletcher32 import Fletcher32
 from numcodecs.lz4 import decompress as lz4_decompress
 
-from ptystore.model.lazy_array import Array
+from ptystore.model.lazy_array import Array, Indices
 
 __all__ = [
     "BLOSC",
     "BLOSC_RATIO",
     "DamagedChunk",
     "blosc_of",
+    "blosc_of_run",
     "checked",
     "crc32c",
     "decode",
@@ -129,6 +131,35 @@ def blosc_of(
     for block in blocks:
         parts += (len(block).to_bytes(4, "little"), block)
     return memoryview(b"".join(parts))
+
+
+def blosc_of_run(
+    run: memoryview,
+    begins: Indices,
+    nbytes: int,
+    block_bytes: int,
+    compressor: str = "lz4",
+    *,
+    shuffle: str = "none",
+    itemsize: int = 1,
+) -> memoryview:
+    """The same of blocks that lie one after another in `run`, each behind four bytes.
+
+    `begins` (n,) is where these are, ascending; Blosc has the block's length in them.
+    """
+    table = _HEADER.size + 4 * len(begins)
+    size = table + len(run)
+    if size > _MOST or not 1 <= itemsize <= 255:
+        raise DamagedChunk("it is larger than can be")
+    flags = _COMPRESSORS[compressor] << 5 | _UNSPLIT | _SHUFFLES[shuffle]
+    whole = np.empty(size, np.uint8)
+    _HEADER.pack_into(whole.data, 0, 2, 1, flags, itemsize, nbytes, block_bytes, size)
+    whole[_HEADER.size : table] = (begins + table).astype("<u4").view(np.uint8)
+    whole[table:] = np.frombuffer(run, np.uint8)
+    lengths = np.diff(begins, append=len(run)) - 4
+    places = begins[:, None] + (table + np.arange(4))
+    whole[places] = lengths.astype("<u4").view(np.uint8).reshape(-1, 4)
+    return whole.data
 
 
 def unzstd(data: bytes | memoryview, out: Array) -> None:

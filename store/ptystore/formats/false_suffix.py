@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
-__all__ = ["Told", "foreign_archive", "foreign_file"]
+__all__ = ["TAR", "Told", "foreign_archive", "foreign_file"]
 
 
 class Told(NamedTuple):
@@ -34,7 +34,6 @@ _HEADS = [
     (b"BZh", Told("is compressed by bzip2", "decompress it: bunzip2")),
     (b"\xfd7zXZ\x00", Told("is compressed by xz", "decompress it: unxz")),
     (b"\x28\xb5\x2f\xfd", Told("is compressed by zstd", "decompress it: unzstd")),
-    (b"MATLAB 5.0 MAT-file", Told("is a MATLAB 5 file", "save it in MATLAB with -v7.3")),
     (b"Rar!", Told("is a RAR archive", "unpack it")),
     (b"7z\xbc\xaf\x27\x1c", Told("is a 7-Zip archive", "unpack it")),
     (b"%PDF-", Told("is a PDF document")),
@@ -48,6 +47,8 @@ _PICKLE = Told(
     "save the arrays with np.savez where they were made",
 )
 _TAR_AT = 257
+
+TAR = Told("is a tar archive", "unpack it: tar xf")
 
 
 def foreign_file(head: bytes) -> Told | None:
@@ -65,7 +66,7 @@ def foreign_file(head: bytes) -> Told | None:
     if head[0] == 0x80 and len(head) > 2 and head[1] in (2, 3, 4, 5):
         return _PICKLE
     if head[_TAR_AT : _TAR_AT + 5] == b"ustar":
-        return Told("is a tar archive", "unpack it: tar xf")
+        return TAR
     if not any(head):
         return Told("begins with nothing but zero bytes: it was never filled", "copy it again")
     return None

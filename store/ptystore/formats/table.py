@@ -13,45 +13,44 @@ from typing import TYPE_CHECKING, Any, Protocol
 from ptystore.errors import InputError, InputMissingError, ParameterError
 from ptystore.formats.false_suffix import foreign_file
 from ptystore.formats.hdf5.row import Hdf5
+from ptystore.formats.mat5.row import Mat5
 from ptystore.formats.npz.row import Npz
+from ptystore.formats.stem.row import StemFile
 from ptystore.formats.zarr.row import Zarr
 
 if TYPE_CHECKING:
     from ptystore.formats.assemble import Contents, ReadOptions
     from ptystore.formats.attributes import RootNote
+    from ptystore.formats.dialects.tree import Tree
     from ptystore.model.dataset import Dataset
     from ptystore.model.results import VerifyReport
     from ptystore.transfer.one_pass import Sink
     from ptystore.transfer.options import CheckOptions, WriteOptions
 
-__all__ = ["FORMATS", "Format", "format_of_destination", "format_of_source", "suffixes"]
+__all__ = [
+    "FORMATS",
+    "READ_ONLY",
+    "Format",
+    "ReadFormat",
+    "format_of_destination",
+    "format_of_source",
+    "suffixes",
+]
 
 _HEAD_BYTES = 4096
 
 
-class Format(Protocol):
-    """One format, as everything outside its folder knows it.
+class ReadFormat(Protocol):
+    """One format that is read, as everything outside its folder knows it.
 
     name : what reports call it.
     suffixes : of destinations, in lower case; the first is the usual one.
-    is_folder : whether a scan is a folder of files, or one file.
-    keeps_recipes : whether a virtual field can be kept as its recipe, or is written as values.
-    write_options : those members of `WriteOptions` that not every format takes.
-    plan_columns : the cuts that a plan shows, of "chunk" and "shard".
     """
 
     @property
     def name(self) -> str: ...
     @property
     def suffixes(self) -> tuple[str, ...]: ...
-    @property
-    def is_folder(self) -> bool: ...
-    @property
-    def keeps_recipes(self) -> bool: ...
-    @property
-    def write_options(self) -> frozenset[str]: ...
-    @property
-    def plan_columns(self) -> tuple[str, ...]: ...
 
     def recognises(self, path: Path, head: bytes) -> bool:
         """Whether what is there is of this format; `head` begins a file, and is b"" for a folder.
@@ -60,8 +59,11 @@ class Format(Protocol):
         """
         ...
 
-    def read(self, path: Path, options: ReadOptions) -> Contents:
-        """What headers tell. Raises `InputError`, or `IntegrityError` for damage in our own."""
+    def read(self, path: Path, options: ReadOptions) -> Contents | Tree:
+        """What headers tell; of another tool's file, where groups are in it, a tree.
+
+        Raises `InputError`, or `IntegrityError` for damage in our own.
+        """
         ...
 
     def is_ours(self, path: Path) -> bool:
@@ -71,17 +73,42 @@ class Format(Protocol):
         """
         ...
 
-    def sink(self, staging: Path, dataset: Dataset, options: WriteOptions) -> Sink[Any, RootNote]:
-        """What takes the dataset's values into a new file, or an empty folder, at `staging`."""
+    def check(self, path: Path, options: CheckOptions) -> VerifyReport | None:
+        """Compare with everything that it records of itself; None for another tool's file.
+
+        Damage is reported, not raised.
+        """
         ...
 
-    def check(self, path: Path, options: CheckOptions) -> VerifyReport:
-        """Compare with everything that it records of itself. Damage is reported, not raised."""
+
+class Format(ReadFormat, Protocol):
+    """One that is written too.
+
+    is_folder : whether a scan is a folder of files, or one file.
+    keeps_recipes : whether a virtual field can be kept as its recipe, or is written as values.
+    write_options : those members of `WriteOptions` that not every format takes.
+    plan_columns : the cuts that a plan shows, of "chunk" and "shard".
+    """
+
+    @property
+    def is_folder(self) -> bool: ...
+    @property
+    def keeps_recipes(self) -> bool: ...
+    @property
+    def write_options(self) -> frozenset[str]: ...
+    @property
+    def plan_columns(self) -> tuple[str, ...]: ...
+
+    def sink(self, staging: Path, dataset: Dataset, options: WriteOptions) -> Sink[Any, RootNote]:
+        """What takes the dataset's values into a new file, or an empty folder, at `staging`."""
         ...
 
 
 #: In the order in which they are asked what a path is.
 FORMATS: list[Format] = [Npz(), Zarr(), Hdf5()]
+
+#: Those that are only read. They know their files by the first bytes, and are asked before others.
+READ_ONLY: list[ReadFormat] = [Mat5(), StemFile()]
 
 
 def suffixes() -> list[str]:
@@ -89,7 +116,7 @@ def suffixes() -> list[str]:
     return [suffix for row in FORMATS for suffix in row.suffixes]
 
 
-def format_of_source(path: Path) -> Format:
+def format_of_source(path: Path) -> ReadFormat:
     """The row of what is there, by its content.
 
     Raises `InputMissingError` where there is nothing or it can't be read, `InputError` where
@@ -106,7 +133,7 @@ def format_of_source(path: Path) -> Format:
                 head = file.read(_HEAD_BYTES)
         except OSError as error:
             raise InputMissingError(f"can't be read: {error.strerror}", file=path) from error
-    for row in FORMATS:
+    for row in (*READ_ONLY, *FORMATS):
         if row.recognises(path, head):
             return row
     if path.is_dir():

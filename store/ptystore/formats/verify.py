@@ -6,7 +6,11 @@ import dataclasses
 from pathlib import Path
 
 from ptystore.errors import located
+from ptystore.formats.assemble import ReadOptions
+from ptystore.formats.checking import check_contents, unreadable
+from ptystore.formats.opening import open_contents
 from ptystore.formats.table import format_of_source
+from ptystore.formats.value_check import DAMAGE
 from ptystore.model.results import VerifyReport
 from ptystore.transfer.options import CheckOptions
 from ptystore.transfer.publish import left_behind
@@ -21,9 +25,19 @@ def verify_path(path: Path, options: CheckOptions) -> VerifyReport:
     system can't read.
     """
     with located(file=path):
-        report = format_of_source(path).check(path, options)
+        row = format_of_source(path)
+        report = row.check(path, options) or _check_foreign(row.name, path, options)
     remarks = tuple(
         f"a run that was cut short left {name} beside it, which the next write or repair removes"
         for name in left_behind(path)
     )
     return dataclasses.replace(report, remarks=report.remarks + remarks)
+
+
+def _check_foreign(kind: str, path: Path, options: CheckOptions) -> VerifyReport:
+    """Whether all values of another tool's file can be read, and what leads to them."""
+    try:
+        contents = open_contents(path, ReadOptions())
+        return check_contents(kind, contents, path, options, tables=True)
+    except DAMAGE as error:
+        return unreadable(kind, path, error)

@@ -17,7 +17,8 @@ import numpy as np
 from ptystore.compute.recipes import build
 from ptystore.errors import IntegrityError
 from ptystore.model.content_digest import dtype_name, recipe_digest
-from ptystore.model.dataset import Dataset, Field, Recipe, Storage
+from ptystore.model.dataset import Dataset, Field, Recipe
+from ptystore.model.source import Storage
 
 __all__ = ["Virtual", "VirtualNote", "materialized", "restored", "separate"]
 

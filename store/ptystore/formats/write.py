@@ -173,7 +173,7 @@ def _stored(dataset: Dataset, row: Format) -> tuple[Dataset, Virtual | None]:
 
 
 def _check(dataset: Dataset, path: Path, options: WriteOptions) -> None:
-    source = dataset.source
+    source = None if options.renews else dataset.source
     check_writable(dataset)
     for other in (source.path, *source.others) if source else (None,):
         check_destination(path, source=other, overwrite=options.overwrite, is_ours=_may_be_replaced)

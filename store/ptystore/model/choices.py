@@ -11,16 +11,20 @@ __all__ = [
     "DiffractionKey",
     "Filters",
     "Interpolation",
+    "Kind",
     "MergeStrategy",
     "MetadataMode",
     "Missing",
+    "Mover",
     "Negative",
+    "NodeKind",
     "Presence",
     "Role",
     "Shuffle",
     "Signal",
     "SplitAxis",
     "SplitPart",
+    "Unpaired",
     "ViewName",
 ]
 
@@ -41,6 +45,15 @@ Filters = Literal["listed", "all"]
 
 #: Between the object's pixels.
 Interpolation = Literal["bilinear", "nearest"]
+
+#: What a number with a unit is.
+Kind = Literal["length", "energy", "time", "angle", "reciprocal"]
+
+#: What the motors move, and so which way positions count.
+Mover = Literal["probe", "sample"]
+
+#: What is at a path of another tool's file; outside means that its values are in other files.
+NodeKind = Literal["group", "array", "text", "outside"]
 
 #: How metadata documents become one: the first counts, or all must agree.
 MergeStrategy = Literal["preserve_first", "validate_consistent"]
@@ -71,6 +84,9 @@ SplitAxis = Literal["y", "x"]
 
 #: The parts of a split scan.
 SplitPart = Literal["train", "test"]
+
+#: What becomes of frames and positions without a partner; only frames can be kept.
+Unpaired = Literal["refuse", "drop", "keep"]
 
 #: The fixed views of a study: neighbours overlap by 0.7 or by 0.2.
 ViewName = Literal["dense", "sparse"]

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ptystore.model.lazy_array import Array, Indices, LazyArray
+from ptystore.model.windows import window_of
 
 __all__ = ["ConcatenatedArray"]
 
@@ -71,6 +72,12 @@ class ConcatenatedArray:
             rows = self._parts[number].take(indices[here] - self._starts[number])
             out[(slice(None),) * self.axis + (here,)] = rows
         return out
+
+    def window(self, first: int, last: int) -> ConcatenatedArray | None:
+        """Rows of pixels alone of frames (n, H, W); see `model.windows`."""
+        found = [window_of(part, first, last) for part in self._parts if self.axis == 0]
+        parts = [part for part in found if part is not None]
+        return ConcatenatedArray(parts) if len(parts) == len(self._parts) else None
 
     def prepare(self, scratch: Path | None) -> None:
         for part in self._parts:

@@ -82,6 +82,20 @@ _TABLE = (
         "ycoords_start", ("scan",), "float64", "per_frame", "nominal scan position, y", "pixel"
     ),
     FieldSpec("scan_index", ("scan",), "int64", "per_frame", "index of the scan"),
+    FieldSpec("mask", ("ky", "kx"), "uint32", "global", "bad pixels, CXI bits, 0 is good"),
+    FieldSpec("background", ("ky", "kx"), "float32", "global", "counts without a beam", "counts"),
+    FieldSpec("flatfield", ("ky", "kx"), "float32", "global", "sensitivity of the pixels"),
+    FieldSpec("frame_index", ("scan",), "int64", "per_frame", "the source's number of the frame"),
+    FieldSpec("monitor", ("scan",), "float64", "per_frame", "beam monitor"),
+    FieldSpec(
+        "probe_photon_counts", ("scan",), "float64", "per_frame", "photons of the probe", "counts"
+    ),
+    FieldSpec("exposure", ("scan",), "float64", "per_frame", "exposure of the frame", "s"),
+    FieldSpec("position_x_m", ("scan",), "float64", "per_frame", "position as measured, x", "m"),
+    FieldSpec("position_y_m", ("scan",), "float64", "per_frame", "position as measured, y", "m"),
+    FieldSpec("opr_weights", ("scan", "opr"), "float32", "per_frame", "weights of the probes"),
+    FieldSpec("slice_spacing_m", ("slice_gap",), "float64", "global", "between slices", "m"),
+    FieldSpec("loss", ("epoch",), "float64", "global", "of the reconstruction"),
 )
 
 #: The contract's fields by name; the alias `diff3d` has the same entry as `diffraction`.
@@ -106,6 +120,8 @@ RECORD_NAMES: Mapping[str, tuple[str, str]] = {
     "patch": ("generate_patches_tool.py", "generate_patches"),
     "split": ("split_dataset_tool.py", "train_test_split"),
     "view": ("ptystore", "select_view"),
+    "prepare": ("ptystore", "prepare"),
+    "set": ("ptystore", "set"),
     "concat": ("ptystore", "concat"),
     "join": ("ptystore", "join"),
 }

@@ -6,7 +6,6 @@ import dataclasses
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,10 +14,12 @@ import numpy.typing as npt
 from ptystore.errors import InputError, located
 from ptystore.model.choices import Role, Shuffle
 from ptystore.model.contract import DIFFRACTION_NAMES, RECORD_NAMES, dimension_names
+from ptystore.model.geometry import Geometry
 from ptystore.model.indexing import read_indexed
 from ptystore.model.layout import plan
 from ptystore.model.lazy_array import Array, LazyArray, MemoryArray, read_all
-from ptystore.model.metadata import InputRef, Metadata, Transformation
+from ptystore.model.metadata import Metadata, Transformation
+from ptystore.model.source import Source, Storage
 from ptystore.pools.threads import ThreadPool
 
 if TYPE_CHECKING:
@@ -26,37 +27,13 @@ if TYPE_CHECKING:
 
     from ptystore.loading.batches import Batches
 
-__all__ = ["Check", "Dataset", "Field", "Recipe", "Source", "Storage", "memory_field"]
+__all__ = ["Check", "Dataset", "Field", "Recipe", "memory_field"]
 
 # Raises where a source is no longer what was opened.
 Proof = Callable[[], None]
 
 # Asked around a write: raises what must stop it, yields lines to warn the user with.
 Check = Callable[[], Iterable[str]]
-
-
-@dataclass(frozen=True)
-class Storage:
-    """How a field lies in its file: `stored_bytes` is None where that is not known."""
-
-    codec: str
-    stored_bytes: int | None = None
-    chunk_shape: tuple[int, ...] | None = None
-    shard_shape: tuple[int, ...] | None = None
-
-
-@dataclass(frozen=True)
-class Source:
-    """The file a dataset was opened from, and the content digest that it records, if any.
-
-    `others` are the further files of a dataset that was put together from several, `remarks` what
-    the user should know of what was found, a line each.
-    """
-
-    path: Path
-    digest: str | None = None
-    remarks: tuple[str, ...] = ()
-    others: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -234,6 +211,14 @@ class Dataset(Mapping[str, Field]):
         return None
 
     @property
+    def geometry(self) -> Geometry:
+        """What the metadata document says of energies, distances and pixel sizes.
+
+        Raises `InputError` where it says nonsense.
+        """
+        return Geometry.of(self.metadata)
+
+    @property
     def nbytes(self) -> int:
         """Uncompressed bytes of all fields."""
         return sum(field.nbytes for field in self.values())
@@ -380,7 +365,7 @@ class Dataset(Mapping[str, Field]):
 
         `verb` is one of `contract.RECORD_NAMES`.
         """
-        inputs = (InputRef(self.source.path.name, self.source.digest),) if self.source else ()
+        inputs = (self.source.as_input(),) if self.source else ()
         record = Transformation(*RECORD_NAMES[verb], parameters=parameters, inputs=inputs)
         metadata = (self.metadata or Metadata.create()).with_record(record)
         # What follows in the same pass no longer has the source's own content as its input.

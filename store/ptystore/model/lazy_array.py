@@ -257,6 +257,12 @@ class SelectedArray(LazyBase):
     def take(self, indices: Indices) -> Array:
         return self._source.take(self._indices[indices])
 
+    def window(self, first: int, last: int) -> LazyArray | None:
+        """Rows of pixels alone of frames (n, H, W); see `model.windows`."""
+        own = getattr(self._source, "window", None)
+        found = None if own is None or self.axis else own(first, last)
+        return None if found is None else SelectedArray(found, self._indices)
+
     def prepare(self, scratch: Path | None) -> None:
         self._source.prepare(scratch)
 

@@ -52,13 +52,14 @@ def _file_name(file: str | os.PathLike[str]) -> str:
 
 @dataclass(frozen=True)
 class InputRef:
-    """An input of a transformation: its file name, never a directory, and content digest.
+    """An input of a transformation: its file name, never a directory, digest, and dialect if any.
 
     The digest is None where the input was not wholly read and its own store records none.
     """
 
     file: str
     digest: str | None = None
+    dialect: str | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "file", _file_name(self.file))
@@ -93,7 +94,10 @@ class Transformation:
             "operation": self.operation,
             "parameters": plain_copy(self.parameters),
             "software": self.software,
-            "inputs": [{"file": ref.file, "digest": ref.digest} for ref in self.inputs],
+            "inputs": [
+                {key: value for key, value in vars(ref).items() if key != "dialect" or value}
+                for ref in self.inputs
+            ],
         }
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Protocol
 
 from ptystore.errors import IntegrityError, StorageError
 
-__all__ = ["Snapshot", "changed", "reading_frames"]
+__all__ = ["Several", "Snapshot", "changed", "reading_frames"]
 
 
 class Snapshot(Protocol):
@@ -17,6 +18,18 @@ class Snapshot(Protocol):
     def check(self) -> None:
         """Raise `IntegrityError` where what can still be read is no longer what was opened."""
         ...
+
+
+@dataclass(frozen=True)
+class Several:
+    """Several files, each held as it was when it was opened."""
+
+    snapshots: tuple[Snapshot, ...]
+
+    def check(self) -> None:
+        """Raise `IntegrityError` where one is no longer what was opened."""
+        for one in self.snapshots:
+            one.check()
 
 
 def changed(file: object) -> IntegrityError:

@@ -30,7 +30,7 @@ from ptystore.storage.system import (
     share_lock,
 )
 
-__all__ = ["SourceFile", "SourceFolder", "open_regular"]
+__all__ = ["FileIdentity", "SourceFile", "SourceFolder", "open_regular"]
 
 # Which host this is: an inode is one host's.
 _host = functools.cache(socket.gethostname)
@@ -57,7 +57,7 @@ def open_regular(
     raise OSError(errno.EINVAL, "it is a pipe, a socket or a device, not a file", os.fspath(path))
 
 
-class _FileIdentity(NamedTuple):
+class FileIdentity(NamedTuple):
     """Which file it is, on which host, and what tells that it was written to."""
 
     host: str
@@ -67,11 +67,16 @@ class _FileIdentity(NamedTuple):
     written_ns: int
 
     @classmethod
-    def of(cls, status: os.stat_result) -> _FileIdentity:
+    def of(cls, status: os.stat_result) -> FileIdentity:
         return cls(_host(), status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
 
-    def is_same(self, other: _FileIdentity) -> bool:
-        """Inodes of different hosts can't be compared, what else is known of a file can."""
+    def is_same(self, other: FileIdentity, *, growing: bool = False) -> bool:
+        """Inodes of different hosts can't be compared, what else is known of a file can.
+
+        One that is `growing` may be longer by now.
+        """
+        if growing:
+            return other.size >= self.size and (self.host != other.host or self[:3] == other[:3])
         return self == other if self.host == other.host else self[3:] == other[3:]
 
 
@@ -81,10 +86,11 @@ class _FileOpener:
     Apart from `SourceFile`, so that no circle keeps a descriptor open.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, growing: bool) -> None:
         self.path = path
+        self.growing = growing
         self._where = path.absolute()  # so that another working directory changes nothing
-        self.identity: _FileIdentity | None = None
+        self.identity: FileIdentity | None = None
 
     def __call__(self) -> int:
         try:
@@ -102,10 +108,10 @@ class _FileOpener:
 
     def require_same(self, fd: int) -> None:
         """Raise `IntegrityError` where it is another file, or was written to."""
-        found = _FileIdentity.of(os.fstat(fd))
+        found = FileIdentity.of(os.fstat(fd))
         if self.identity is None:
             self.identity = found
-        elif not self.identity.is_same(found):
+        elif not self.identity.is_same(found, growing=self.growing):
             raise changed(self.path)
 
 
@@ -114,18 +120,24 @@ class SourceFile:
 
     What is read is the file that was opened, also once another one has its name. It is opened
     again in each process that unpickles it; another one, or one that was written to, is refused.
+    To one that is `growing` more may be written meanwhile, which is not read.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, growing: bool = False) -> None:
         self.path = path
-        self._opener = _FileOpener(path)
+        self.growing = growing
+        self._opener = _FileOpener(path, growing=growing)
         self._descriptor = Descriptor(self._opener)
         self.check()
 
     @property
     def size(self) -> int:
-        """Length in bytes when it was first opened."""
+        """Length in bytes when it was first opened; of one that is growing, now."""
         assert self._opener.identity is not None
+        if self.growing:
+            with self._descriptor.borrowed() as fd:
+                self._opener.require_same(fd)
+                return os.fstat(fd).st_size
         return self._opener.identity.size
 
     @contextmanager
@@ -315,6 +327,10 @@ class SourceFolder:
         with self._descriptor.borrowed() as folder:
             self._opener.compare(folder)
         self.check_path()
+
+    def close(self) -> None:
+        """Hold it no longer, until something is read of it again."""
+        self._descriptor.close()
 
     def check_path(self) -> None:
         """Raise `IntegrityError` where a library would be led to another folder by now."""

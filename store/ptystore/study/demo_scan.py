@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from ptystore.api import dataset_of
 from ptystore.errors import ParameterError
+from ptystore.formats.in_memory import dataset_of
 from ptystore.formats.npz.mark import archive_comment
 from ptystore.model.anonymity import anonymous_document, wants_anonymity
 from ptystore.model.dataset import Field

@@ -42,11 +42,13 @@ class CheckOptions(WorkOptions):
 class WriteOptions(WorkOptions):
     """How to write: whether to replace what is there.
 
+    `renews` says that the destination may be the source, a new version of which takes its place.
     `compression` and `level` are for the formats whose rows name them. Raises
     `ParameterError` for a level that there is not, or one of what is stored uncompressed.
     """
 
     overwrite: bool = False
+    renews: bool = False
     compression: Compression = "deflate"
     level: int | None = None
 

@@ -29,6 +29,7 @@ from ptystore.model.dataset import Check, Dataset, Field, Recipe
 from ptystore.model.deferred import known_attrs, with_attrs
 from ptystore.model.lazy_array import Array, ComputedArray, FramesFirst
 from ptystore.model.signal import is_said, with_signal
+from ptystore.transforms.geometry_kept import flipped
 
 __all__ = ["canonicalize"]
 
@@ -53,10 +54,11 @@ def canonicalize(
     square root of counts (divided by the field's `amplitude_scale` where it has one), or
     counts with ``signal="counts"``. `Y` becomes (n, H, W). Axes of length 1 that the contract
     does not have are dropped, and that is said. `scan_index` becomes int64; probe, object and
-    `Y` become complex64 and coordinates float64, where with `keep_dtypes` double precision
-    stays double and coordinates stay as they are. Other fields are kept, complex128 as
-    complex64. `flipx` and `flipy` change the sign of those coordinates. With `virtual` a store
-    keeps the frames as they are and how to convert them, not the result.
+    `Y` become complex64, coordinates and what was measured float64 or as the contract has it,
+    where with `keep_dtypes` double precision stays double and those stay as they are. Other
+    fields are kept, complex128 as complex64. `flipx` and `flipy` change the sign of those
+    coordinates, and of what the geometry says of them. With `virtual` a store keeps the frames as
+    they are and how to convert them, not the result.
 
     `negative` says what is done with counts below zero: ``"refuse"`` them; ``"zero"``; or
     ``"mask"``, which finds, by a pass of its own, the pixels that hold in every frame the same
@@ -79,8 +81,8 @@ def canonicalize(
         raise ParameterError(
             "is amplitude, and has no negative counts", file=dataset.file, member=frames.name
         )
-    dataset = with_table_axes(dataset)
-    flipped = [name for axis, on in (("x", flipx), ("y", flipy)) if on for name in _FLIPPED[axis]]
+    dataset = flipped(with_table_axes(dataset), x=flipx, y=flipy)
+    negated = [name for axis, on in (("x", flipx), ("y", flipy)) if on for name in _FLIPPED[axis]]
     tally = FrameTally()
     remarks = [tally.lines]
     screen: Screen | None = None
@@ -95,7 +97,7 @@ def canonicalize(
     fields = [
         _canonical_frames(field, signal, tally, screen, virtual, dataset.file)
         if field.name in DIFFRACTION_NAMES
-        else _canonical(field, field.name in flipped, keep_dtypes, dataset.file)
+        else _canonical(field, field.name in negated, keep_dtypes, dataset.file)
         for field in dataset.values()
     ]
     result = dataset.transformed(
@@ -116,6 +118,12 @@ def canonicalize(
     return _with_true_document(result, signal)
 
 
+_RENAMED = (
+    "frames of another name are taken with --map diffraction=NAME, positions with "
+    "--map xcoords=NAME and --map ycoords=NAME, a list (n, 2) of them with --positions FILE:NAME"
+)
+
+
 def _frames(dataset: Dataset) -> Field:
     """The frames, real numbers under one of their names."""
     names = [name for name in DIFFRACTION_NAMES if name in dataset]
@@ -125,8 +133,7 @@ def _frames(dataset: Dataset) -> Field:
             f"there is no {' or '.join(DIFFRACTION_NAMES)}, and so nothing to canonicalize; "
             f"there are {there or 'no fields'}",
             file=dataset.file,
-            advice="frames of another name are renamed with --rename OLD=diffraction, "
-            "positions with --rename OLD=xcoords and --rename OLD=ycoords",
+            advice="; ".join((*_told(dataset), _RENAMED)),
         )
     if len(names) > 1:
         raise InputError(
@@ -137,6 +144,15 @@ def _frames(dataset: Dataset) -> Field:
     frames = dataset[names[0]]
     _require_kind(frames, "biuf", "frames are real numbers", dataset.file)
     return frames
+
+
+def _told(dataset: Dataset) -> Iterable[str]:
+    """What opening the file found of it, and the dialect that it is near to."""
+    if dataset.source is None:
+        return ()
+    understood = dataset.source.understood
+    near = (understood.nearest,) if understood is not None and understood.nearest else ()
+    return (*near, *dataset.source.remarks)
 
 
 def _require_kind(field: Field, kinds: str, what: str, file: str | None) -> None:
@@ -218,6 +234,8 @@ def _canonical(field: Field, flip: bool, keep_dtypes: bool, file: str | None) ->
             dtype = np.dtype(np.complex128 if dtype in _DOUBLE else np.complex64)
         if dtype == np.complex128 and not keep_dtypes:
             dtype = np.dtype(np.complex64)
+        if wanted in ("float64", "float32") and dtype.kind in "biuf" and not keep_dtypes:
+            dtype = np.dtype(wanted)
     return field if field.dtype == dtype else _computed(field, Cast(dtype), dtype)
 
 

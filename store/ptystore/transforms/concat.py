@@ -13,8 +13,9 @@ from ptystore.errors import InputError, ParameterError, located
 from ptystore.model.choices import MergeStrategy, Signal
 from ptystore.model.concatenated_array import ConcatenatedArray
 from ptystore.model.contract import DIFFRACTION_NAMES, FIELDS, RECORD_NAMES, standard_attrs
-from ptystore.model.dataset import Check, Dataset, Field, Source
+from ptystore.model.dataset import Check, Dataset, Field
 from ptystore.model.deferred import DeferredAttrs, known_attrs
+from ptystore.model.geometry import with_geometry
 from ptystore.model.lazy_array import (
     Array,
     ComputedArray,
@@ -23,8 +24,11 @@ from ptystore.model.lazy_array import (
     LazyArray,
     LazyBase,
 )
-from ptystore.model.metadata import InputRef, Metadata, Transformation
+from ptystore.model.metadata import Metadata, Transformation
 from ptystore.model.signal import with_signal
+from ptystore.model.source import Source
+from ptystore.transforms.geometry_kept import merged as merged_geometry
+from ptystore.transforms.geometry_kept import said_of_differences
 
 __all__ = ["concat", "concatenated"]
 
@@ -55,7 +59,8 @@ def concat(
     each : global fields that are kept of each scan, as ``NAME_0``, ``NAME_1``, ….
     leave_out : fields that are left out.
     merge : of the metadata. The first document stays, with `merge_info`: the strategy, the files,
-        the physics parameters in which others differ, and their histories.
+        the physics parameters in which others differ, and their histories. So does the geometry,
+        a raster excepted; a warning names what others have otherwise.
 
     Raises `ParameterError` for no scans and for names and numbers that are not there,
     `InputError` where scans have other fields, roles, shapes, kinds of dtype or signals, or
@@ -106,7 +111,7 @@ def concatenated(
     record = Transformation(
         *RECORD_NAMES[verb],
         parameters=parameters,
-        inputs=tuple(InputRef(source.path.name, source.digest) for source in refs),
+        inputs=tuple(source.as_input() for source in refs),
     )
     source = None
     if refs:
@@ -114,6 +119,7 @@ def concatenated(
         source = Source(more[0], None, others=tuple(more[1:]))
     checks = [partial(_asked, check, scan) for scan in scans for check in scan.checks]
     said: list[Check] = [partial(_say_dropped, dropped)] if dropped else []
+    said.append(partial(said_of_differences, scans))
     return Dataset(
         fields,
         _merged(scans, merge, fields).with_record(record),
@@ -276,6 +282,12 @@ def _attrs(
             member=name,
             advice=_CANONICALIZE,
         )
+    if "affine" in lost:
+        raise InputError(
+            "counts in another way in each scan, as its affine says",
+            member=name,
+            advice=_leaving_out(name),
+        )
     dropped.extend(f"{name}: {key}" for key in lost)
     return kept
 
@@ -312,6 +324,8 @@ def _merged(
         if number and one.history
     ]
     merged = Metadata(document)
+    if any(scan.geometry for scan in scans):
+        merged = with_geometry(merged, merged_geometry(scans, strategy))
     frames = next((fields[name] for name in DIFFRACTION_NAMES if name in fields), None)
     attrs = known_attrs(frames.attrs) if frames is not None else {}
     for signal in get_args(Signal):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import threading
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
@@ -20,15 +19,20 @@ from ptystore.model.choices import Signal
 from ptystore.model.contract import DIFFRACTION_NAMES, POSITION_NAMES, standard_attrs
 from ptystore.model.dataset import Dataset, Field, memory_field
 from ptystore.model.deferred import DeferredAttrs
+from ptystore.model.geometry import Geometry
 from ptystore.model.lazy_array import Array, CachedArray, ComputedArray, Indices, LazyArray
 from ptystore.model.metadata import Metadata
+from ptystore.model.process_lock import ProcessLock
 from ptystore.model.signal import with_signal
 from ptystore.physics.forward import dose_scale, exit_energy, intensities, poisson_counts
 from ptystore.physics.phantom import jittered_raster, uniform_positions
+from ptystore.transforms.geometry_kept import OF_MEASURED_FRAMES, simulated
 
 __all__ = ["simulate"]
 
 _PASS_BYTES = 4 << 20
+
+_REPLACED = (*DIFFRACTION_NAMES, *OF_MEASURED_FRAMES)
 
 
 def simulate(
@@ -68,7 +72,8 @@ def simulate(
     s and the largest expected count come from a first pass over all frames, which runs when the
     frames are first read or written, or when the field's attribute `amplitude_scale` (s) or the
     dtype of counts is first asked for. Frames that are there are replaced; the metadata's
-    `nphotons` becomes the dose, `N` the frame width.
+    `nphotons` becomes the dose, `N` the frame width. The mask, background and flat field of
+    measured frames are left out, and geometry tells no more of a detector than its pixels.
 
     Raises `ParameterError` for arguments out of range or that contradict each other,
     `InputError` where probe, object or positions are missing or have other shapes; while
@@ -88,9 +93,13 @@ def simulate(
     object_shape = (obj.shape[0], obj.shape[1])
     source: dict[str, Any] = {"positions": "file"}
     if frames is None:
-        kept = [field for field in dataset.values() if field.name not in DIFFRACTION_NAMES]
+        kept = [field for field in dataset.values() if field.name not in _REPLACED]
     else:
-        kept = [field for field in dataset.values() if field.role == "global"]
+        kept = [
+            field
+            for field in dataset.values()
+            if field.role == "global" and field.name not in OF_MEASURED_FRAMES
+        ]
         if raster:
             x, y = jittered_raster(
                 frames, object_shape, max(window), step=step, jitter=jitter, seed=seed
@@ -107,6 +116,7 @@ def simulate(
     positions = _positions(Dataset(fields, None, dataset.source))
     diffraction = _diffraction(obj, probe, positions, dose, noise, seed, signal)
     left_out = [field.name for field in dataset.values() if field.name not in fields]
+    geometry = simulated(dataset, window, dose, new_positions=frames is not None)
     result = dataset.transformed(
         [diffraction, *kept],
         "simulate",
@@ -125,7 +135,7 @@ def simulate(
             partial(warn_of_frames_outside, *positions, object_shape, window),
         ),
     )
-    return _with_physics(result, dose, window[1], signal)
+    return _with_physics(result, dose, window[1], signal, geometry)
 
 
 def _check_arguments(
@@ -192,7 +202,9 @@ def _diffraction(
     return Field("diffraction", array, "per_frame", attrs)
 
 
-def _with_physics(dataset: Dataset, dose: float | None, width: int, signal: Signal) -> Dataset:
+def _with_physics(
+    dataset: Dataset, dose: float | None, width: int, signal: Signal, geometry: Geometry
+) -> Dataset:
     """The metadata speak of the new frames; what else they say stays."""
     if dataset.metadata is None:  # `transformed` always makes one
         return dataset
@@ -200,6 +212,10 @@ def _with_physics(dataset: Dataset, dose: float | None, width: int, signal: Sign
     physics = {"gridsize": 1, **dataset.metadata.physics, "N": width}
     if dose is not None:
         physics["nphotons"] = dose
+    # Frames that no detector took lie on none.
+    physics.pop("raw_frame", None)
+    if geometry:
+        physics["geometry"] = geometry.to_json()
     document["physics_parameters"] = physics
     # The new frames' scale is found by their first pass, and told when they are written.
     metadata = with_signal(Metadata(document), signal, None)
@@ -245,7 +261,7 @@ class DosePass:
         self._positions = (x, y)
         self._dose = dose
         self._wants_brightest = brightest
-        self._lock = threading.Lock()
+        self._lock = ProcessLock()
         self._found: tuple[float, float] | None = None
 
     @property
@@ -283,15 +299,6 @@ class DosePass:
         # One mean over all frames: means of blocks would depend on how they are cut.
         scale = dose_scale(float(energy.mean()), self._dose)
         return scale, scale**2 * brightest
-
-    def __getstate__(self) -> dict[str, Any]:
-        kept = self.__dict__.copy()
-        del kept["_lock"]
-        return kept
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        self._lock = threading.Lock()
 
 
 class SimulatedFrames:

@@ -11,6 +11,7 @@ from ptystore.errors import InputError, ParameterError
 from ptystore.model.choices import SplitAxis
 from ptystore.model.dataset import Dataset
 from ptystore.model.lazy_array import Array, Indices
+from ptystore.transforms.geometry_kept import of_part
 from ptystore.transforms.selection import select_frames
 
 __all__ = ["split"]
@@ -69,7 +70,7 @@ def _sides(values: Array, fraction: float) -> tuple[Indices, Indices, float]:
 
 
 def _part(dataset: Dataset, name: str, frames: Indices, shared: dict[str, Any]) -> Dataset:
-    return dataset.transformed(
+    return of_part(dataset, len(frames)).transformed(
         select_frames(dataset, frames),
         "split",
         {"part": name, **shared},

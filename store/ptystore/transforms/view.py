@@ -10,6 +10,7 @@ from ptystore.compute.shapes import frame_shape, position_lists
 from ptystore.errors import InputError, ParameterError, located
 from ptystore.model.dataset import Dataset
 from ptystore.physics.spacing import VIEW_OVERLAP, fraction_indices, spaced_indices, view_spacing
+from ptystore.transforms.geometry_kept import of_part
 from ptystore.transforms.selection import select_frames
 
 __all__ = ["select_view"]
@@ -60,7 +61,7 @@ def select_view(
             file=dataset.file,
             advice="choose a larger fraction" if fraction is not None else None,
         )
-    return dataset.transformed(
+    return of_part(dataset, kept).transformed(
         select_frames(dataset, frames),
         "view",
         {**parameters, "kept": kept, "of": of},

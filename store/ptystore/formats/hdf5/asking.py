@@ -162,7 +162,7 @@ def ask(
     """
     if member is not None:
         about["member"] = member
-    request = {"ask": question, "about": about}
+    request = {"ask": question, "about": about, "growing": source.growing}
     with source.opened() as descriptor, located(file=source.path, member=member):
         if _off():
             from ptystore.formats.hdf5.walk import answer

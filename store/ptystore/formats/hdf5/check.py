@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
-from ptystore.formats.assemble import ReadOptions
+from ptystore.formats.assemble import Contents, ReadOptions
+from ptystore.formats.attributes import geometry_texts
 from ptystore.formats.checking import check_contents, unreadable
 from ptystore.formats.chunk_codec import crc32c
 from ptystore.formats.hdf5.asking import ask
@@ -25,14 +26,18 @@ _UNCHECKED = (
 )
 
 
-def check_hdf5(kind: str, path: Path, options: CheckOptions) -> VerifyReport:
-    """Compare a file with all that it records of itself; damage is reported, not raised."""
+def check_hdf5(kind: str, path: Path, options: CheckOptions) -> VerifyReport | None:
+    """Compare a file with all that it records of itself; None for another tool's.
+
+    Damage is reported, not raised.
+    """
     try:
         contents = read_hdf5(path, ReadOptions(), trusting=True)
+        if not isinstance(contents, Contents):
+            return None
         report = check_contents(kind, contents, path, options, tables=True)
-        if contents.notes is None:
-            return report
         damages, remarks = _attributes(SourceFile(path))
+        damages += _geometry(SourceFile(path), contents)
         return dataclasses.replace(report, damages=report.damages + damages, remarks=remarks)
     except DAMAGE as error:
         return unreadable(kind, path, error)
@@ -50,3 +55,14 @@ def _attributes(source: SourceFile) -> tuple[tuple[Damage, ...], tuple[str, ...]
         if path not in said or crc32c(said_text(said[path])) != recorded.get(path)
     ]
     return tuple(Damage(path.strip("/"), DAMAGED_ATTRIBUTES) for path in wrong), ()
+
+
+def _geometry(source: SourceFile, contents: Contents) -> tuple[Damage, ...]:
+    """Root attributes that do not say what the document does."""
+    attrs = described(source).attrs
+    told = {name: attrs[name] for name in ("geometry", "raw_frame") if name in attrs}
+    expected = {name: {"text": text} for name, text in geometry_texts(contents.metadata).items()}
+    wrong = [name for name in sorted({*told, *expected}) if told.get(name) != expected.get(name)]
+    # A release before these attributes wrote none of them.
+    wrong = wrong if told else []
+    return tuple(Damage(name, "differs from the document's, which counts") for name in wrong)

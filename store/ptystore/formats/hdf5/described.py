@@ -21,9 +21,10 @@ from ptystore.formats.hdf5.filters import Filter
 from ptystore.formats.text import TEXT_LIMIT
 from ptystore.storage.local import SourceFile
 
-__all__ = ["Group", "Stored", "attribute_value", "described"]
+__all__ = ["Group", "Place", "Stored", "attribute_value", "described"]
 
 _CHUNK_LIMIT = (1 << 31) - 1  # what Blosc can hold
+_MOST_HOPS = 32  # soft links to soft links
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,7 @@ class Stored:
     stored_bytes, offset : how many lie in the file, and where, if in one piece.
     data : the bytes of one that lies in its own header.
     longest, text : of another tool's text, the characters of the longest, or the only one.
+    virtual : of one that is put together from others, what `mappings` tells.
     """
 
     path: str
@@ -52,6 +54,8 @@ class Stored:
     longest: int | None
     text: str | None
     attrs: Mapping[str, Any]
+    virtual: Mapping[str, Any] | None = None
+    is_external: bool = False
 
     @classmethod
     def of(cls, path: str, found: Mapping[str, Any]) -> Stored:
@@ -72,6 +76,8 @@ class Stored:
             longest=found.get("longest"),
             text=found.get("text"),
             attrs=found["attrs"],
+            virtual=found.get("virtual"),
+            is_external=bool(found["external"]),
         )
 
     def attribute(self, name: str) -> Any:
@@ -115,6 +121,18 @@ class Stored:
 
 
 @dataclass(frozen=True)
+class Place:
+    """Where a path leads: to what is at `path` of the same file, which no link is part of.
+
+    outside : of a link into another file, its name and the path in it; then there is no node.
+    """
+
+    path: str
+    node: Mapping[str, Any]
+    outside: tuple[str, str] | None = None
+
+
+@dataclass(frozen=True)
 class Group:
     """A group of a file, and what is in it as `walk` describes it."""
 
@@ -126,6 +144,39 @@ class Group:
     def of(cls, root: Mapping[str, Any]) -> Group:
         """The root group as `walk` describes it."""
         return cls("/", root["attrs"], root["members"])
+
+    def find(self, path: str) -> Place | None:
+        """What is at a path such as ``/entry/data``, links within the file followed; else None.
+
+        HDF5 has no ``..``: it is a name like any other. A circle of links leads nowhere.
+        """
+        pending, hops = _parts(path), 0
+        names: list[str] = []
+        here: list[Mapping[str, Any]] = [
+            {"kind": "group", "attrs": self.attrs, "members": self.members}
+        ]
+        while pending:
+            part = pending.pop(0)
+            node = here[-1].get("members", {}).get(part)
+            if node is None:
+                return None
+            if node["kind"] == "link":
+                hops += 1
+                if hops > _MOST_HOPS:
+                    return None
+                if "outside" in node:
+                    file, inside = node["outside"]
+                    return Place(path, node, (file, "/".join([inside.rstrip("/"), *pending])))
+                if "target" not in node:
+                    return None
+                target = node["target"]
+                if target.startswith("/"):
+                    here, names = here[:1], []
+                pending = _parts(target) + pending
+                continue
+            here.append(node)
+            names.append(part)
+        return Place("/" + "/".join(names), here[-1])
 
     def has(self, *names: str) -> bool:
         """Whether there is a member of that path, whatever it is; no link is followed."""
@@ -171,6 +222,10 @@ class Group:
                 advice="copy the values themselves into one file",
             )
         return stored
+
+
+def _parts(path: str) -> list[str]:
+    return [part for part in path.split("/") if part not in ("", ".")]
 
 
 def described(source: SourceFile) -> Group:

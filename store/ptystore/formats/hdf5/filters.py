@@ -6,8 +6,10 @@ room for that and no more, and must fill it.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -16,6 +18,7 @@ from isal import isal_zlib
 from ptystore.formats.chunk_codec import (
     DamagedChunk,
     blosc_of,
+    blosc_of_run,
     decode,
     fletcher32,
     lz4_block,
@@ -23,7 +26,7 @@ from ptystore.formats.chunk_codec import (
     zstd_block,
 )
 from ptystore.formats.hdf5.lzf import has_lzf, unlzf
-from ptystore.model.lazy_array import Array
+from ptystore.model.lazy_array import Array, Indices
 
 __all__ = ["LISTED", "Filter", "Pipeline"]
 
@@ -36,8 +39,9 @@ LISTED = frozenset({4, 5, 6, 32000, 32026})
 # bitshuffle's own: bytes of a block where nothing else is said, elements that go together.
 _BITSHUFFLE_BLOCK = 8192
 _TOGETHER = 8
-_LZ4_BLOCKS = 2
-_BITSHUFFLE_PACKERS = {0: "lz4", _LZ4_BLOCKS: "lz4", 3: "zstd"}  # unpacked blocks are stored
+_BITSHUFFLE_PACKERS = {0: "", 2: "lz4", 3: "zstd"}
+
+_LENGTH = struct.Struct(">I")
 
 Data = bytes | memoryview
 
@@ -86,6 +90,28 @@ class Pipeline:
         if not known or not whole or any(code != FLETCHER32 for code in behind):
             return None
         return cls(filters, chunk_bytes, itemsize)
+
+    @property
+    def has_spans(self) -> bool:
+        """Whether a part of a chunk can be decoded alone: its blocks depend on nothing else."""
+        return len(self.filters) == 1 and self.filters[0].code == BITSHUFFLE
+
+    def decode_span(self, data: memoryview, mask: int, begin: int, end: int) -> Array:
+        """The bytes `begin` to `end` of a chunk, of a pipeline that has spans.
+
+        Raises `DamagedChunk`, of what is decoded for it.
+        """
+        if not mask & 1:
+            bits = _Bits.of(data, self.chunk_bytes, self.filters[0].values, self.itemsize)
+            if end <= bits.nbytes:
+                first, last = begin // bits.block_bytes, -(-end // bits.block_bytes)
+                start = first * bits.block_bytes
+                room = np.empty(min(last * bits.block_bytes, bits.nbytes) - start, np.uint8)
+                bits.decode(data, first, last, room)
+                return room[begin - start : end - start]
+        whole = np.empty(self.chunk_bytes, np.uint8)
+        self.decode_into(data, mask, whole)
+        return whole[begin:end]
 
     def decode_into(self, data: memoryview, mask: int, out: Array) -> None:
         """Decode a chunk into `out`, bytes of exactly its size; bit i of `mask` skips filter i.
@@ -195,67 +221,115 @@ def _unlz4(data: memoryview, out: Array, values: tuple[int, ...], itemsize: int)
     if not block_bytes:
         raise DamagedChunk("its blocks are empty")
     block_bytes = min(block_bytes, size)
-    blocks, end = _blocks(data, 12, -(-size // block_bytes))
-    if end != len(data):
+    begins = _begins(data, 12, -(-size // block_bytes))
+    if begins[-1] != len(data):
         raise DamagedChunk("bytes are left over")
-    decode(blosc_of(blocks, size, block_bytes), out)
+    decode(blosc_of_run(data[12:], begins[:-1] - 12, size, block_bytes), out)
 
 
-def _blocks(data: memoryview, at: int, count: int) -> tuple[list[Data], int]:
-    """`count` blocks, each behind its length, and where they end."""
-    blocks: list[Data] = []
+def _begins(data: memoryview, at: int, count: int) -> Indices:
+    """Where each of `count` blocks begins with its length, and where the last of them ends."""
     if count * 4 > len(data):
         raise DamagedChunk("it ends before its blocks do")
-    for _ in range(count):
-        length = int.from_bytes(data[at : at + 4], "big")
-        blocks.append(data[at + 4 : at + 4 + length])
-        at += 4 + length
+    begins, length = [at], _LENGTH.unpack_from
+    try:
+        for _ in range(count):
+            at += 4 + length(data, at)[0]
+            begins.append(at)
+    except struct.error:
+        at = len(data) + 1
     if at > len(data):
         raise DamagedChunk("it ends before its blocks do")
-    return blocks, at
+    return np.array(begins)
+
+
+@dataclass(frozen=True)
+class _Bits:
+    """How bitshuffle cut a chunk: blocks of whole groups of 8 elements, and what is left over.
+
+    `at` is where the blocks begin in the chunk; `packer` is None for blocks that are not packed.
+    """
+
+    packer: str | None
+    size: int
+    block_bytes: int
+    nbytes: int
+    at: int
+
+    @classmethod
+    def of(cls, data: memoryview, nbytes: int, values: tuple[int, ...], itemsize: int) -> _Bits:
+        """Of a chunk of `nbytes`. Raises `DamagedChunk`."""
+        _, _, size, together, packer, *_ = (*values, *(0, 0, itemsize, 0, 0)[len(values) :])
+        if not 1 <= size <= 255 or nbytes % size or packer not in _BITSHUFFLE_PACKERS:
+            raise DamagedChunk("its filter is used in a way that is not known")
+        if packer:
+            if int.from_bytes(data[:8], "big") != nbytes:
+                raise _wrong_size(int.from_bytes(data[:8], "big"), nbytes)
+            together = int.from_bytes(data[8:12], "big") // size
+        together = together or max(128, _BITSHUFFLE_BLOCK // size // _TOGETHER * _TOGETHER)
+        if together % _TOGETHER:
+            raise DamagedChunk("its blocks are no groups of 8")
+        whole = nbytes // size // _TOGETHER * _TOGETHER * size
+        block_bytes = max(1, min(together * size, whole))
+        packed = _BITSHUFFLE_PACKERS[packer] if packer else None
+        return cls(packed, size, block_bytes, whole, 12 if packer else 0)
+
+    def decode(self, data: memoryview, first: int, last: int, out: Array) -> int:
+        """Decode the blocks `first` up to `last` into `out`; where the last of them ends."""
+        nbytes = min(last * self.block_bytes, self.nbytes) - first * self.block_bytes
+        block_bytes = min(self.block_bytes, nbytes)  # of the last, shorter one alone
+        if self.packer is None:
+            begin = first * self.block_bytes
+            lengths = [self.block_bytes] * (last - first)
+            blocks = [data[begin + k * self.block_bytes :][:n] for k, n in enumerate(lengths)]
+            blocks[-1] = blocks[-1][: nbytes - (last - first - 1) * self.block_bytes]
+            if sum(map(len, blocks)) != nbytes:
+                raise _wrong_size(len(data), self.nbytes)
+            whole = blosc_of(blocks, nbytes, block_bytes, shuffle="bits", itemsize=self.size)
+            decode(whole, out)
+            return begin + nbytes
+        begins = _begins(data, self.at, last)[first:]
+        run, end = data[begins[0] : begins[-1]], int(begins[-1])
+        as_long = np.diff(begins) - 4 == self.block_bytes
+        as_long[-1] = begins[-1] - begins[-2] - 4 == nbytes - (last - first - 1) * self.block_bytes
+        if as_long.any():
+            # Blosc would take such a block for stored.
+            made = [
+                _not_of_length(self.packer, data[a + 4 : b], b - a - 4) if same else data[a + 4 : b]
+                for (a, b), same in zip(pairwise(begins.tolist()), as_long, strict=True)
+            ]
+            whole = blosc_of(
+                made, nbytes, block_bytes, self.packer, shuffle="bits", itemsize=self.size
+            )
+        else:
+            whole = blosc_of_run(
+                run,
+                begins[:-1] - begins[0],
+                nbytes,
+                block_bytes,
+                self.packer,
+                shuffle="bits",
+                itemsize=self.size,
+            )
+        decode(whole, out)
+        return end
 
 
 def _unbitshuffle(data: memoryview, out: Array, values: tuple[int, ...], itemsize: int) -> None:
     """Blocks of whole groups of 8 elements, packed or not; what is left over follows as it is."""
-    _, _, size, together, packer, *_ = (*values, *(0, 0, itemsize, 0, 0)[len(values) :])
-    if not 1 <= size <= 255 or out.nbytes % size or packer not in _BITSHUFFLE_PACKERS:
-        raise DamagedChunk("its filter is used in a way that is not known")
-    at = 0
-    if packer:
-        if int.from_bytes(data[:8], "big") != out.nbytes:
-            raise _wrong_size(int.from_bytes(data[:8], "big"), out.nbytes)
-        together = int.from_bytes(data[8:12], "big") // size
-        at = 12
-    together = together or max(128, _BITSHUFFLE_BLOCK // size // _TOGETHER * _TOGETHER)
-    if together % _TOGETHER:
-        raise DamagedChunk("its blocks are no groups of 8")
-    nbytes = out.nbytes // size // _TOGETHER * _TOGETHER * size
-    block_bytes = max(1, min(together * size, nbytes))
-    lengths = [block_bytes] * (nbytes // block_bytes)
-    if nbytes % block_bytes:
-        lengths.append(nbytes % block_bytes)
-    if packer:
-        blocks, at = _blocks(data, at, len(lengths))
-        blocks = [
-            _not_of_length(packer, block, length) if len(block) == length else block
-            for block, length in zip(blocks, lengths, strict=True)
-        ]
-    else:
-        blocks = [data[k * block_bytes :][:length] for k, length in enumerate(lengths)]
-        at = nbytes
-    if len(data) - at != out.nbytes - nbytes:
-        raise _wrong_size(max(0, len(data) - at), out.nbytes - nbytes)
-    if nbytes:
-        packed = _BITSHUFFLE_PACKERS[packer]
-        whole = blosc_of(blocks, nbytes, block_bytes, packed, shuffle="bits", itemsize=size)
-        decode(whole, out[:nbytes])
+    bits = _Bits.of(data, out.nbytes, values, itemsize)
+    at = bits.at
+    if bits.nbytes:
+        at = bits.decode(data, 0, -(-bits.nbytes // bits.block_bytes), out[: bits.nbytes])
+    if len(data) - at != out.nbytes - bits.nbytes:
+        raise _wrong_size(max(0, len(data) - at), out.nbytes - bits.nbytes)
     if at < len(data):
-        out[nbytes:] = np.frombuffer(data[at:], np.uint8)
+        out[bits.nbytes :] = np.frombuffer(data[at:], np.uint8)
 
 
-def _not_of_length(packer: int, block: Data, length: int) -> Data:
+def _not_of_length(packer: str, block: Data, length: int) -> Data:
     """The same for Blosc, which would take a block as long as its values for stored."""
-    return lz4_block(block, length) if packer == _LZ4_BLOCKS else zstd_block(block)
+    return lz4_block(block, length) if packer == "lz4" else zstd_block(block)
 
 
 _DECODERS: Mapping[int, Callable[[memoryview, Array, tuple[int, ...], int], None]] = {

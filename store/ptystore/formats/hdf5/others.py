@@ -10,11 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from ptystore.errors import InputError
+from ptystore.errors import DamagedInputError, InputError
 from ptystore.formats.assemble import Contents, RawArray, ReadOptions
 from ptystore.formats.foreign import foreign_metadata, json_attrs, supported_dtype
-from ptystore.formats.hdf5.described import Group, Stored, attribute_value
+from ptystore.formats.hdf5.described import Stored, attribute_value
 from ptystore.formats.hdf5.filters import LISTED, Pipeline
+from ptystore.formats.hdf5.growing import first_rows, written_rows
+from ptystore.formats.hdf5.linked import Files, Found
 from ptystore.formats.hdf5.pieces import ChunkedPieces
 from ptystore.formats.hdf5.places import TEXT_ENTRIES
 from ptystore.formats.hdf5.stored_arrays import (
@@ -23,61 +25,116 @@ from ptystore.formats.hdf5.stored_arrays import (
     FilledArray,
     TextArray,
 )
+from ptystore.formats.hdf5.virtual_sources import Followed, virtual_array
 from ptystore.formats.names import METADATA_MEMBER, another_name, check_name, leave_out
 from ptystore.formats.never_written import MEASURED, fill_told
-from ptystore.model.dataset import Storage
 from ptystore.model.lazy_array import CachedArray, LazyArray, MemoryArray
+from ptystore.model.source import Storage
 from ptystore.storage.local import SourceFile
 
-__all__ = ["read_others"]
+__all__ = ["followed_array", "other_array", "other_attributes", "read_others"]
 
 
-def read_others(source: SourceFile, root: Group, options: ReadOptions) -> Contents:
-    """What an HDF5 file of another tool holds, from its description.
+def read_others(files: Files, options: ReadOptions) -> Contents:
+    """What an HDF5 file of another tool holds, links followed.
 
     Raises `InputError` for what is no file of plain arrays.
     """
-    names = options.names()
+    names, root = options.names(), files.master.root
     names.require_all_in(root.members)
     arrays: dict[str, RawArray] = {}
     left_out: list[str] = []
-    attrs = _attributes(root.attrs, left_out)
+    attrs = other_attributes(root.attrs, left_out)
     for member in root.members:
         name = names.of(member)
         if name is None:
             continue
         try:
-            stored = root.dataset(member)
-            if name == METADATA_MEMBER and stored.text is not None:
-                attrs["metadata"] = stored.text
+            found = files.find(f"/{member}")
+            if found is None:
+                raise InputError("is a link to where nothing is")
+            node = found.place.node
+            if name == METADATA_MEMBER and node.get("text") is not None and node["shape"] == []:
+                attrs["metadata"] = node["text"]
                 continue
             if name in arrays:
                 raise InputError(f"is renamed to {name}, which is there already")
-            arrays[name] = _array(source, member, name, stored, options)
-        except (InputError, TypeError) as error:
-            # TypeError is `dataset`'s for what is no dataset.
-            told = error if isinstance(error, InputError) else _no_array(str(error))
-            told.advice = "; ".join(filter(None, (told.advice, leave_out(member))))
-            raise told.located(file=source.path, member=member) from None
-        kept = json_attrs(_attributes(stored.attrs, left_out, member), left_out, member)
-        arrays[name] = dataclasses.replace(arrays[name], attrs=kept)
+            raw = followed_array(files, found, name, options)
+        except InputError as error:
+            error.advice = "; ".join(filter(None, (error.advice, leave_out(member))))
+            raise error.located(file=files.master.source.path, member=member) from None
+        told = other_attributes(node["attrs"], left_out, member)
+        arrays[name] = dataclasses.replace(raw, attrs=json_attrs(told, left_out, member))
+    if options.partial:
+        _cut_alike(files, arrays)
     metadata = foreign_metadata(attrs, options, left_out)
-    remarks: tuple[str, ...] = ()
+    remarks = tuple(files.remarks)
     if options.missing == "fill":
-        metadata, remarks = fill_told(arrays, metadata)
+        metadata, told_of = fill_told(arrays, metadata)
+        remarks += told_of
     if left_out:
         remarks += (f"attributes that can't be kept are left out: {', '.join(left_out)}",)
-    return Contents(arrays, metadata, snapshot=source, remarks=remarks)
+    return Contents(arrays, metadata, snapshot=files.snapshot, remarks=remarks)
 
 
-def _no_array(told: str) -> InputError:
-    return InputError(
-        f"is {told.partition(': ')[2]}",
-        advice="copy the arrays to the root of an HDF5 file of their own",
-    )
+def _cut_alike(files: Files, arrays: dict[str, RawArray]) -> None:
+    """As many frames as positions, where some were written later than the others."""
+    measured = [name for name in MEASURED if name in arrays and arrays[name].shape]
+    rows = min((arrays[name].shape[0] for name in measured), default=0)
+    for name in measured:
+        if arrays[name].shape[0] > rows:
+            files.remarks.append(f"{name}: the first {rows} of {arrays[name].shape[0]} are taken")
+            arrays[name] = first_rows(arrays[name], rows)
 
 
-def _attributes(
+def followed_array(files: Files, found: Found, name: str, options: ReadOptions) -> RawArray:
+    """What a path leads to as the field `name`, its values wherever they lie.
+
+    Of a file that may still be written, the frames and positions that are there. Raises
+    `InputError` for what is no array that can be taken.
+    """
+    raw = _followed(files, found, name, options, Followed())
+    if not options.partial or name not in MEASURED:
+        return raw
+    rows = written_rows(raw)
+    if raw.shape and rows < raw.shape[0]:
+        files.remarks.append(f"{name}: {rows} of {raw.shape[0]} were written yet, and are taken")
+    return first_rows(raw, rows)
+
+
+def _followed(
+    files: Files, found: Found, name: str, options: ReadOptions, followed: Followed
+) -> RawArray:
+    node, path = found.place.node, found.place.path
+    if node["kind"] == "damaged":
+        raise DamagedInputError(f"can't be read: {node['why']}")
+    if node["kind"] != "dataset":
+        raise InputError(
+            f"is a {node['kind']}, not an array",
+            advice="--map FIELD=PATH takes an array in it",
+        )
+    stored = Stored.of(path, node)
+    if stored.is_external:
+        raise InputError(
+            "has its values in other files, which are never opened",
+            advice="copy the values themselves into one file",
+        )
+    if stored.layout != "virtual":
+        # What lies at the root is called by its name alone, as in a flat file of any format.
+        member = path[1:] if path.count("/") == 1 else path
+        return other_array(found.file.source, member, name, stored, options)
+    problem = check_name(name)
+    if problem:
+        raise InputError(problem, advice=another_name(path))
+
+    def source(of: Found, way: Followed) -> RawArray:
+        return _followed(files, of, name, options, way)
+
+    fill = None if name in MEASURED and options.missing == "refuse" else stored.fill
+    return virtual_array(files, found, stored, fill, followed, source)
+
+
+def other_attributes(
     told: Mapping[str, Any], left_out: list[str], of: str | None = None
 ) -> dict[str, Any]:
     """The values of attributes; the names of those that have no such form go to `left_out`."""
@@ -90,10 +147,10 @@ def _attributes(
     return kept
 
 
-def _array(
+def other_array(
     source: SourceFile, member: str, name: str, stored: Stored, options: ReadOptions
 ) -> RawArray:
-    """One array, checked as far as its header tells. Raises `InputError`."""
+    """One array, `member` its path, checked as far as its header tells. Raises `InputError`."""
     problem = check_name(name)
     if problem:
         raise InputError(problem, advice=another_name(member))

@@ -20,7 +20,8 @@ from ptystore.formats.chunk_codec import DamagedChunk
 from ptystore.formats.chunked_array import DamagedInputRows, Span, in_threads, neighbours
 from ptystore.formats.hdf5.asking import ask
 from ptystore.formats.hdf5.filters import Pipeline
-from ptystore.formats.hdf5.stored_arrays import StoredArray
+from ptystore.formats.hdf5.frame_window import FrameWindow
+from ptystore.formats.hdf5.stored_arrays import Box, StoredArray
 from ptystore.formats.never_written import Ranges, gaps
 from ptystore.model.lazy_array import Array, Indices, rows_first
 from ptystore.model.process_lock import ProcessLock
@@ -96,12 +97,14 @@ class ChunkedPieces(StoredArray):
             return self._found
 
     def _read_table(self) -> Table:
-        size, width = self._source.size, len(self.shape) + 3
+        size, shape = self._source.size, self._stored_shape()
+        width = len(shape) + 3
         most = 8 * width * min(self._count, size)
-        rows = np.frombuffer(ask(self._source, "chunk_table", self._name, most)[1], "<i8")
+        told = ask(self._source, "chunk_table", self._name, most, shape=shape)[1]
+        rows = np.frombuffer(told, "<i8")
         rows = rows.reshape(-1, width)
         rows = rows[rows[:, -3] >= 0]  # others have a place in the grid, and none in the file
-        first, (offsets, sizes, masks) = rows[:, :-3], rows[:, -3:].T
+        first, (offsets, sizes, masks) = self._first_elements(rows[:, :-3]), rows[:, -3:].T
         places = first // np.array(self._chunks)
         sound = (
             (first == places * np.array(self._chunks)).all()
@@ -115,6 +118,21 @@ class ChunkedPieces(StoredArray):
                 "its table of chunks is damaged", file=self._source.path, member=self._name
             )
         return Table(numbers[order], offsets[order], sizes[order], masks[order])
+
+    def _stored_shape(self) -> tuple[int, ...]:
+        """The shape that the array has in the file."""
+        return self.shape
+
+    def _first_elements(self, stored: Indices) -> Indices:
+        """Where each chunk begins, from where it does in the file."""
+        return stored
+
+    def merged(self) -> MergedPieces | None:
+        # Where no chunk holds frames of two lines, and the last one of a line is whole.
+        shape, chunks = self.shape, self._chunks
+        if len(shape) < 2 or chunks[0] != 1 or shape[1] % chunks[1]:
+            return None
+        return MergedPieces(shape[1], self._pipeline, chunks[1:], **self._merged_axes())
 
     def missing(self) -> Ranges:
         whole = self._count // self._grid[self.axis] if self._count else 0
@@ -200,17 +218,30 @@ class ChunkedPieces(StoredArray):
     ) -> Iterator[tuple[tuple[int, ...], Array]]:
         """The values of chunks; those that belong as a whole in `out` are decoded there."""
         wanted = {part[0]: part for part in parts}
+        scratch = np.empty(math.prod(self._chunks) * self._stored_dtype.itemsize, np.uint8)
+        for place, body, mask in self._bodies(parts):
+            if body is None:
+                yield place, np.full(self._chunks, self._fill_value(), self.dtype)
+                continue
+            room = self._room(out, wanted[place[self.axis]])
+            self._decode(place, body, mask, scratch if room is None else room)
+            if room is None:
+                yield place, self._native(scratch.data).reshape(self._chunks)
+
+    def _bodies(
+        self, parts: Iterable[Part]
+    ) -> Iterator[tuple[tuple[int, ...], memoryview | None, int]]:
+        """The bytes of each chunk of the parts, None of one that was never stored; its mask."""
         spans: list[Span] = []
         places: dict[int, tuple[int, ...]] = {}
         masks: dict[int, int] = {}
         for place, found in self._sorted_out(parts):
             if found is None:
-                yield place, np.full(self._chunks, self._fill_value(), self.dtype)
+                yield place, None, 0
                 continue
             number = len(places)
             places[number], masks[number] = place, found[2]
             spans.append((number, found[0], found[1]))
-        scratch = np.empty(math.prod(self._chunks) * self._stored_dtype.itemsize, np.uint8)
         for run in neighbours(spans, _RUN_BYTES):
             begin, end = run[0][1], run[-1][1] + run[-1][2]
             rows = sorted(places[number][self.axis] for number, _, _ in run)
@@ -219,12 +250,30 @@ class ChunkedPieces(StoredArray):
             with reading_frames(self._name, rows[0] * step, last):
                 data = self._source.read_array(begin, end - begin).data
             for number, offset, length in run:
-                place = places[number]
-                body = data[offset - begin : offset - begin + length]
-                room = self._room(out, wanted[place[self.axis]])
-                self._decode(place, body, masks[number], scratch if room is None else room)
-                if room is None:
-                    yield place, self._native(scratch.data).reshape(self._chunks)
+                yield places[number], data[offset - begin : offset - begin + length], masks[number]
+
+    def window(self, first: int, last: int) -> FrameWindow | None:
+        """Rows of pixels alone, of frames that are a chunk each; see `model.windows`."""
+        pipeline, shape = self._pipeline, self.shape
+        if pipeline is None or not pipeline.has_spans or not self._fits_in_place:
+            return None
+        if len(shape) != 3 or self._chunks[0] != 1 or not 0 <= first < last <= shape[1]:
+            return None
+        return FrameWindow(self, first, last)
+
+    def spans(self, frames: Sequence[int], begin: int, end: int) -> Iterator[tuple[int, Array]]:
+        """The bytes `begin` to `end` of frames that are a chunk each, of what has a `window`."""
+        assert self._pipeline is not None
+        parts: list[Part] = [(at, slice(0, 1), slice(0, 1)) for at in frames]
+        for place, body, mask in self._bodies(parts):
+            if body is None:
+                fill = np.full(self._chunks, self._fill_value(), self.dtype)
+                yield place[0], fill.reshape(-1).view(np.uint8)[begin:end]
+                continue
+            try:
+                yield place[0], self._pipeline.decode_span(body, mask, begin, end)
+            except DamagedChunk as error:
+                raise self._damaged(place, str(error)) from None
 
     def _room(self, out: Array, part: Part) -> Array | None:
         """The bytes of `out` where a whole chunk of the part belongs, if there is such a place."""
@@ -283,3 +332,33 @@ class ChunkedPieces(StoredArray):
                 raise
             raise self._damaged(places[0], error.reason) from error
         yield from zip(places, values, strict=True)
+
+
+class MergedPieces(ChunkedPieces):
+    """An array (slow, fast, …) seen as (slow·fast, …): the same chunks in the same order.
+
+    Only the HDF5 library counts by two axes; `line` is the length of the second one.
+    """
+
+    def __init__(
+        self, line: int, pipeline: Pipeline | None, chunks: tuple[int, ...], **common: Any
+    ) -> None:
+        super().__init__(pipeline, chunks, **common)
+        self._line = line
+
+    def _stored_shape(self) -> tuple[int, ...]:
+        return (self.shape[0] // self._line, self._line, *self.shape[1:])
+
+    def _first_elements(self, stored: Indices) -> Indices:
+        return np.column_stack([stored[:, 0] * self._line + stored[:, 1], stored[:, 2:]])
+
+    def merged(self) -> None:
+        return None
+
+    def _asked(self, boxes: list[Box]) -> list[Array]:
+        stored = []
+        for begin, end in boxes:
+            slow, fast = divmod(begin[0], self._line)
+            last = fast + end[0] - begin[0]
+            stored.append(([slow, fast, *begin[1:]], [slow + 1, last, *end[1:]]))
+        return [values[0] for values in super()._asked(stored)]

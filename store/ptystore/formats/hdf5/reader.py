@@ -29,14 +29,14 @@ from ptystore.formats.chunk_codec import crc32c
 from ptystore.formats.hdf5.asking import ask
 from ptystore.formats.hdf5.chunks import ChunkTable, DirectChunks
 from ptystore.formats.hdf5.described import Group, Stored, described
-from ptystore.formats.hdf5.others import read_others
 from ptystore.formats.hdf5.places import NOTE_VERSION, OWN_GROUP, is_whole, said_text
+from ptystore.formats.hdf5.tree import Hdf5Tree
 from ptystore.formats.names import METADATA_MEMBER
 from ptystore.formats.text import checked_text, text_from_utf8
-from ptystore.model.dataset import Storage
 from ptystore.model.layout import Layout
 from ptystore.model.lazy_array import Array, CachedArray, Indices, LazyBase
 from ptystore.model.metadata import Metadata
+from ptystore.model.source import Storage
 from ptystore.storage.local import SourceFile
 
 __all__ = ["read_hdf5", "read_note"]
@@ -57,17 +57,18 @@ MALFORMED = (
 )
 
 
-def read_hdf5(path: Path, options: ReadOptions, *, trusting: bool = False) -> Contents:
-    """What an HDF5 file holds, ours or another tool's.
+def read_hdf5(path: Path, options: ReadOptions, *, trusting: bool = False) -> Contents | Hdf5Tree:
+    """What an HDF5 file of ours holds, or another tool's as a tree.
 
     What a field of ours says of itself is compared when it is first read, unless `trusting`.
     Raises `InputError` for what is no HDF5 file of plain arrays, `IntegrityError` where a
     file of ours is damaged.
     """
-    source = SourceFile(path)
+    source = SourceFile(path, growing=options.partial)
     root = described(source)
     if not root.has(OWN_GROUP, "note"):
-        return read_others(source, root, options)
+        return Hdf5Tree(source, root, options)
+    source = SourceFile(path) if options.partial else source  # a whole one never grows
     with _as_damage_of_ours(path):
         contents = _ours(source, root, read_note(source, root), trusting)
     return chosen(contents, options)

@@ -66,6 +66,22 @@ class StoredArray(LazyBase):
             error.found = None  # the whole of it, not the first frames alone
             raise error
 
+    def merged(self) -> LazyBase | None:
+        """With the first two axes as one, cut along it; None where that can't be read apart."""
+        return None
+
+    def _merged_axes(self) -> dict[str, Any]:
+        """What makes such an array."""
+        return {
+            "source": self._source,
+            "name": self._name,
+            "shape": (self.shape[0] * self.shape[1], *self.shape[2:]),
+            "stored_dtype": self._stored_dtype,
+            "dtype": self.dtype,
+            "axis": 0,
+            "fill": self._fill,
+        }
+
     def never_written(self, rows: Ranges) -> DamagedInputRows:
         """The error for rows that no program ever wrote, the first of which are asked for."""
         return never_written(rows, file=self._source.path, member=self._name)
@@ -123,6 +139,9 @@ class FilledArray(StoredArray):
     def missing(self) -> Ranges:
         return [(0, self._rows - 1)] if math.prod(self.shape) else []
 
+    def merged(self) -> FilledArray:
+        return FilledArray(**self._merged_axes())
+
     def read(self, start: int, stop: int) -> Array:
         self.prepare(None)
         return np.full(self._with_rows(max(0, stop - start)), self._fill_value(), self.dtype)
@@ -134,6 +153,9 @@ class ContiguousArray(StoredArray):
     def __init__(self, offset: int, **common: Any) -> None:
         super().__init__(**common)
         self._offset = offset
+
+    def merged(self) -> ContiguousArray:
+        return ContiguousArray(self._offset, **self._merged_axes())
 
     def read(self, start: int, stop: int) -> Array:
         shape = self._with_rows(max(0, stop - start))

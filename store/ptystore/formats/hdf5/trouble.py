@@ -32,7 +32,8 @@ def library_error(kind: str, text: str, path: Path, member: str | None) -> Input
         return InputError(
             "is being written, or its writer died",
             file=path,
-            advice="close it there; if nothing writes it any more, h5clear -s clears its mark",
+            advice="close it there; --partial takes the frames that are there, where the writer "
+            "lets others read (SWMR); if nothing writes it any more, h5clear -s clears its mark",
         )
     if kind == "MemoryError" or "memory allocation failed" in plain:
         return DamagedInputError(

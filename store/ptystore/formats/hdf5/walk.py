@@ -7,18 +7,19 @@ the library, keep it busy for ever or make it raise anything: nothing here guard
 from __future__ import annotations
 
 import base64
-import io
-import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from operator import lt
 from typing import Any
 
 import h5py
 import numpy as np
 
 from ptystore.formats.hdf5.attrs import DAMAGE, attributes, said, text, words
+from ptystore.formats.hdf5.mappings import mappings
+from ptystore.formats.hdf5.opened_file import opened
 from ptystore.formats.hdf5.places import BUILT_IN_FILTERS, OWN_GROUP, TEXT_ENTRIES
 from ptystore.formats.names import METADATA_MEMBER
-from ptystore.storage.system import libc_function, read_at
+from ptystore.storage.system import libc_function
 
 __all__ = ["answer"]
 
@@ -36,50 +37,22 @@ _M_PERTURB = -6
 Answer = tuple[dict[str, Any], bytes]
 
 
-class _Positioned(io.RawIOBase):
-    """An open file read at a position of its own: others read through the same descriptor."""
-
-    def __init__(self, descriptor: int) -> None:
-        super().__init__()
-        self._descriptor = descriptor
-        self._position = 0
-
-    def readinto(self, buffer: Any) -> int:
-        got = read_at(self._descriptor, memoryview(buffer).cast("B"), self._position)
-        self._position += got
-        return got
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        begins = {os.SEEK_SET: 0, os.SEEK_CUR: self._position}
-        begin = begins[whence] if whence in begins else os.fstat(self._descriptor).st_size
-        self._position = begin + offset
-        return self._position
-
-    def tell(self) -> int:
-        return self._position
-
-
-def opened(descriptor: int) -> h5py.File:
-    """The very file that `descriptor` is of, for reading, whatever has its name by now."""
-    for name in (f"/proc/self/fd/{descriptor}", f"/dev/fd/{descriptor}"):
-        if os.path.exists(name):
-            try:
-                return h5py.File(name, "r", locking="best-effort")
-            except OSError as error:
-                # HDF5 asks for the name of a file, and one that was replaced has none.
-                if "real path" not in str(error):
-                    raise
-    return h5py.File(_Positioned(descriptor), "r")
+# A group that holds more than this, with all that is below, is no scan.
+_MOST_NODES = 100_000
+_DEEPEST = 100
 
 
 def describe(file: h5py.File) -> Answer:
-    """The root group, its attributes and its members with theirs; no link is followed.
+    """The root group, its attributes and all that is below with theirs; no link is followed.
 
     Of a file of ours only what is needed to open it: of fields no attributes, of our own group
     the note.
     """
     ours = OWN_GROUP in file
-    members = {text(name): _member(file, name, ours) for name in file}
+    if ours:
+        members = {text(name): _member(file, name, True) for name in file}
+    else:
+        members = _below(file, "", {_address(file): "/"}, [0])
     if members.get(OWN_GROUP, {}).get("kind") == "group":
         group = file[OWN_GROUP]
         members[OWN_GROUP]["members"] = {
@@ -101,7 +74,9 @@ def own_field(file: h5py.File, member: str) -> Answer:
             break
         group = group[name]
         inside[name]["members"] = inside = {}
-    head, table = chunk_table(file, member) if file[member].chunks else ({}, b"")
+    head, table = (
+        chunk_table(file, member, file[member].shape) if file[member].chunks else ({}, b"")
+    )
     return {**head, "root": root, "said": said(file[member])}, table
 
 
@@ -120,13 +95,57 @@ def _said_at(file: h5py.File, path: str) -> dict[str, Any]:
         return {"attrs": {}, "damaged": words(error)}
 
 
+def _below(
+    group: h5py.Group, path: str, groups: dict[int, str], count: list[int]
+) -> dict[str, Any]:
+    """All that is in a group of another tool's at `path`; `groups` are the paths of those known.
+
+    A group under another name is a link to the first: a hard link may lead round in a circle, and
+    a few of them to any number of paths.
+    """
+    if path.count("/") > _DEEPEST:
+        raise ValueError(f"groups more than {_DEEPEST} deep")
+    found: dict[str, Any] = {}
+    for name in group:
+        count[0] += 1
+        if count[0] > _MOST_NODES:
+            raise ValueError(f"more than {_MOST_NODES} groups and arrays")
+        own = text(name)
+        member = found[own] = _member(group, name, False)
+        if member["kind"] != "group":
+            continue
+        inner = group[name]
+        address = _address(inner)
+        if address in groups:
+            found[own] = {"kind": "link", "target": groups[address]}
+            continue
+        groups[address] = f"{path}/{own}"
+        members = _below(inner, groups[address], groups, count)
+        member |= {"attrs": attributes(inner), "members": members}
+    return found
+
+
+def _address(group: h5py.Group) -> int:
+    return int(h5py.h5o.get_info(group.id).addr)
+
+
+def _link(group: h5py.Group, encoded: bytes, kind: int) -> dict[str, Any]:
+    """Where a link leads: to a path of this file, to one of another, or nobody knows."""
+    if kind == h5py.h5l.TYPE_SOFT:
+        return {"kind": "link", "target": text(group.id.links.get_val(encoded))}
+    if kind == h5py.h5l.TYPE_EXTERNAL:
+        file, path = group.id.links.get_val(encoded)
+        return {"kind": "link", "outside": [text(file), text(path)]}
+    return {"kind": "link"}
+
+
 def _member(group: h5py.Group, name: str | bytes, ours: bool) -> dict[str, Any]:
     """What a group has under a name; a group's members are not looked at."""
     # h5py gives names that are no UTF-8 as bytes.
     encoded = name.encode("utf-8", "surrogateescape") if isinstance(name, str) else name
     kind = group.id.links.get_info(encoded).type
     if kind != h5py.h5l.TYPE_HARD:
-        return {"kind": "link"}
+        return _link(group, encoded, kind)
     try:
         node = h5py.h5o.open(group.id, encoded)
         if isinstance(node, h5py.h5d.DatasetID):
@@ -139,9 +158,14 @@ def _member(group: h5py.Group, name: str | bytes, ours: bool) -> dict[str, Any]:
 
 
 def _dataset(node: h5py.Dataset, ours: bool, is_metadata: bool) -> dict[str, Any]:
-    stored, plist, shape = node.id.get_type(), node.id.get_create_plist(), node.shape
+    stored, plist = node.id.get_type(), node.id.get_create_plist()
     dtype, layout = stored.dtype, _LAYOUTS.get(plist.get_layout(), "other")
+    virtual = mappings(plist) if layout == "virtual" else {}
+    # Of one without an end HDF5 would look for its files to tell how large it is.
+    shape = None if "refused" in virtual else node.shape
     kind = _kind(stored, dtype)
+    # As `_values` gives them, and as they are in the file.
+    raw, dtype = dtype, _complex(dtype) or dtype
     found: dict[str, Any] = {
         "kind": "dataset",
         "shape": None if shape is None else list(shape),
@@ -157,6 +181,10 @@ def _dataset(node: h5py.Dataset, ours: bool, is_metadata: bool) -> dict[str, Any
         found |= said(node)  # texts, whose attributes are needed to read them
     else:
         found["attrs"] = {}
+    if layout == "virtual":
+        found["virtual"] = virtual
+        if kind == "plain":
+            found["fill"] = _base64(_fill(plist, raw))
     if shape is None or layout == "virtual" or found["external"]:
         return found
     found |= {
@@ -169,11 +197,11 @@ def _dataset(node: h5py.Dataset, ours: bool, is_metadata: bool) -> dict[str, Any
         if layout == "compact" and node.size:
             found["data"] = _base64(node[()])
         if not ours:
-            found["fill"] = _base64(_fill(plist, dtype))
+            found["fill"] = _base64(_fill(plist, raw))
     elif kind == "text" and not ours and node.size <= TEXT_ENTRIES:
-        if is_metadata and shape == ():
-            found["text"] = str(node.asstr()[()])
-        else:
+        if node.size == 1 and (is_metadata or node.ndim < 2):
+            found["text"] = str(np.asarray(node.asstr()[...], object).reshape(-1)[0])
+        if not (is_metadata and shape == ()):
             texts = np.asarray(node.asstr()[...], object).reshape(-1).tolist()
             found["longest"] = max(map(len, texts), default=1)
     return found
@@ -192,6 +220,22 @@ def _kind(stored: Any, dtype: np.dtype[Any]) -> str:
         return "plain" if plain == stored else "values"
     except (TypeError, ValueError, RuntimeError):
         return "values"
+
+
+# What tools call the two halves of a complex number; h5py knows the first.
+_HALVES = frozenset({("r", "i"), ("real", "imag"), ("re", "im")})
+
+
+def _complex(dtype: np.dtype[Any]) -> np.dtype[Any] | None:
+    """Of two floats of one kind side by side that are called so, the complex dtype; else None."""
+    if dtype.names not in _HALVES or dtype.fields is None:
+        return None
+    (first, begin), (second, middle) = (dtype.fields[name][:2] for name in dtype.names)
+    size = first.itemsize
+    beside = (begin, middle, dtype.itemsize) == (0, size, 2 * size)
+    if first != second or first.kind != "f" or size not in (4, 8) or not beside:
+        return None
+    return np.dtype(f"{first.byteorder}c{2 * size}")
 
 
 def _fill(plist: Any, dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
@@ -224,12 +268,19 @@ def _base64(values: Any) -> str:
     return base64.b64encode(np.asarray(values).tobytes()).decode("ascii")
 
 
-def chunk_table(file: h5py.File, member: str) -> Answer:
-    """A row for each chunk that is stored: its first element's indices, offset, size, mask."""
+def chunk_table(file: h5py.File, member: str, shape: Sequence[int]) -> Answer:
+    """A row for each chunk that is stored: its first element's indices, offset, size, mask.
+
+    Of an array that grows, those that begin within the shape that it had.
+    """
     rows: list[tuple[int, ...]] = []
+    # Before 1.14.4 the library counts chunks, but not arrays in one piece, from a user block's end.
+    begin = file.userblock_size if h5py.version.hdf5_version_tuple < (1, 14, 4) else 0
 
     def note(chunk: Any) -> None:
-        rows.append((*chunk.chunk_offset, chunk.byte_offset or -1, chunk.size, chunk.filter_mask))
+        offset = chunk.byte_offset + begin if chunk.byte_offset else -1
+        if all(map(lt, chunk.chunk_offset, shape)):
+            rows.append((*chunk.chunk_offset, offset, chunk.size, chunk.filter_mask))
 
     node = file[member]
     node.id.chunk_iter(note)
@@ -293,7 +344,7 @@ _QUESTIONS: Mapping[str, Callable[..., Answer]] = {
 def answer(descriptor: int, request: Mapping[str, Any]) -> Answer:
     """What is asked of a file, or what the library raised, as ``{"error": …, "text": …}``."""
     try:
-        with opened(descriptor) as file:
+        with opened(descriptor, growing=bool(request.get("growing"))) as file:
             return _QUESTIONS[request["ask"]](file, **request["about"])
     except MemoryError:
         return {"error": "MemoryError", "text": "there is not enough memory for it"}, b""

@@ -16,12 +16,17 @@ import google_crc32c
 import h5py
 import numpy as np
 
-from ptystore.formats.attributes import RootNote, metadata_to_text
+from ptystore.formats.attributes import RootNote, geometry_texts, metadata_to_text
 from ptystore.formats.chunk_codec import encode
 from ptystore.formats.chunked_array import chunks_of
 from ptystore.formats.hdf5.attrs import said
 from ptystore.formats.hdf5.library import create_chunked, created, utf8_dtype
-from ptystore.formats.hdf5.places import NOTE_VERSION, OWN_GROUP, is_whole, said_text
+from ptystore.formats.hdf5.places import (
+    NOTE_VERSION,
+    OWN_GROUP,
+    is_whole,
+    said_text,
+)
 from ptystore.formats.hdf5.stream import Hdf5Stream
 from ptystore.formats.names import METADATA_MEMBER
 from ptystore.formats.text import utf8_from_text
@@ -158,6 +163,8 @@ class Hdf5Sink:
                 self._write_text(self._file, METADATA_MEMBER, text)
                 if base64:
                     self._file[METADATA_MEMBER].attrs["encoding"] = "base64"
+                for name, told in geometry_texts(metadata).items():
+                    self._file.attrs[name] = told
             document["version"] = NOTE_VERSION
             document["attributes_crc32c"] = self._attributes_crc32c()
             text = json.dumps(document, allow_nan=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,12 +16,13 @@ from ptystore.formats.names import METADATA_MEMBER, MemberNames, leave_out
 from ptystore.formats.npz.comment import Notes, read_comment
 from ptystore.formats.npz.member import member_bytes, read_data, require_size
 from ptystore.formats.npz.npy_header import HEADER_LIMIT, NpyHeader, parse_npy_header
+from ptystore.formats.npz.packed import npz_source
 from ptystore.formats.npz.pickled_text import read_pickled_text
 from ptystore.formats.npz.spool import Spool, StorageOrder
 from ptystore.formats.npz.zip_directory import Directory, Member, read_directory
 from ptystore.formats.text import checked_text, text_dtype, text_of_bytes
-from ptystore.model.dataset import Storage
 from ptystore.model.lazy_array import Array, LazyBase
+from ptystore.model.source import Storage
 from ptystore.storage.base import reading_frames
 from ptystore.storage.local import SourceFile
 
@@ -36,7 +38,7 @@ def read_npz(path: Path, options: ReadOptions) -> Contents:
     Raises `InputError` for a file that is no plain `.npz`, and where what the members
     declare adds up to more than `options.max_bytes`.
     """
-    file = SourceFile(path)
+    file = npz_source(path, options)
     names = options.names()
     directory = read_directory(file, names)
     members = directory.members
@@ -124,6 +126,7 @@ class NpzArray(LazyBase):
         self, file: SourceFile, member: Member, header: NpyHeader, dtype: np.dtype[Any], axis: int
     ) -> None:
         self._stored_dtype = dtype
+        self._header = header
         self._offset = header.data_offset
         self._file = file
         self._member = member
@@ -138,6 +141,14 @@ class NpzArray(LazyBase):
         if self.shape and header.nbytes and not self._order.frames_contiguous:
             self._spool = Spool(self._bytes, self._offset, self._order, dtype.itemsize)
         self.sequential = member.deflated and self._spool is None
+
+    def merged(self) -> NpzArray | None:
+        """With the first two axes as one, cut along it; None where the file has another order."""
+        shape = (self.shape[0] * self.shape[1], *self.shape[2:])
+        if self._header.fortran_order:
+            return None
+        header = dataclasses.replace(self._header, shape=shape)
+        return NpzArray(self._file, self._member, header, self._stored_dtype, 0)
 
     def prepare(self, scratch: Path | None) -> None:
         if self._spool is not None:

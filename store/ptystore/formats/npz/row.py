@@ -28,7 +28,7 @@ class Npz:
     plan_columns: tuple[str, ...] = ()
 
     def recognises(self, path: Path, head: bytes) -> bool:
-        if head.startswith(b"PK"):
+        if head.startswith((b"PK", b"BZh")):  # a whole one may be compressed by bzip2
             return True
         # One that is damaged at its start is told by its suffix; what is another thing is not.
         known = head.startswith(b"\x89HDF") or foreign_file(head) is not None
@@ -49,13 +49,15 @@ class Npz:
 
         return NpzSink(staging, dataset, options.compression, options.level)
 
-    def check(self, path: Path, options: CheckOptions) -> VerifyReport:
+    def check(self, path: Path, options: CheckOptions) -> VerifyReport | None:
         from ptystore.formats.assemble import ReadOptions
         from ptystore.formats.checking import check_contents, unreadable
         from ptystore.formats.value_check import DAMAGE
 
         try:
             contents = self.read(path, ReadOptions())
+            if contents.notes is None:
+                return None
             return check_contents(self.name, contents, path, options)
         except DAMAGE as error:
             return unreadable(self.name, path, error)

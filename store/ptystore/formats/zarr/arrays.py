@@ -15,9 +15,9 @@ from ptystore.formats.chunk_codec import BLOSC_RATIO
 from ptystore.formats.text import TEXT_LIMIT
 from ptystore.formats.zarr.manifest import ROOT_KEY, Entry, Manifest, unlike
 from ptystore.formats.zarr.shards import ShardedArray, shard_count, shard_key
-from ptystore.model.dataset import Storage
 from ptystore.model.layout import Layout, plan_whole
 from ptystore.model.lazy_array import Array, CachedArray, LazyBase
+from ptystore.model.source import Storage
 from ptystore.storage.local import SourceFolder
 
 __all__ = ["stored_arrays"]

@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 from ptystore.errors import InputError, IntegrityError
 from ptystore.formats.assemble import Contents, ReadOptions, assemble
 from ptystore.formats.checking import (
-    check_contents,
     read_values,
     recorded,
     unlike_records,
@@ -50,8 +49,8 @@ class _Root:
     damages: tuple[Damage, ...] = ()
 
 
-def check_zarr(path: Path, options: CheckOptions) -> VerifyReport:
-    """Check a store, ours or another tool's; damage is in the report."""
+def check_zarr(path: Path, options: CheckOptions) -> VerifyReport | None:
+    """Check a store; damage is in the report. None for another tool's."""
     store = SourceFolder(path, watching=False)
     root = _root(store)
     if root.document is not None:
@@ -61,10 +60,7 @@ def check_zarr(path: Path, options: CheckOptions) -> VerifyReport:
         ours = (path / ROOT_KEY).exists() or any(path.glob(f"*/{ROOT_KEY}"))
     if ours or (path / MANIFEST_NAME).exists():
         return _check(store, root, options)
-    from ptystore.formats.zarr.library import read_foreign_zarr
-
-    contents = read_foreign_zarr(path, ReadOptions())
-    return check_contents("zarr", contents, path, options)
+    return None
 
 
 def check_store(path: Path, options: CheckOptions) -> VerifyReport:

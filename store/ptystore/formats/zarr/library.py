@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import errno
 import json
+import math
 import os
 import stat
 import warnings
 from collections.abc import Mapping
 from contextlib import suppress
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -34,13 +36,24 @@ from ptystore.formats.never_written import MEASURED, Ranges, fill_told, never_wr
 from ptystore.formats.text import checked_text, text_of_bytes
 from ptystore.formats.zarr.absent import ChunkFiles
 from ptystore.formats.zarr.limits import limited
-from ptystore.model.dataset import Storage
 from ptystore.model.layout import Layout
 from ptystore.model.lazy_array import Array, Indices, LazyBase
+from ptystore.model.source import Storage
 from ptystore.pools.event_loop import require_a_thread, run_coroutine
 from ptystore.storage.local import SourceFolder
 
-__all__ = ["array_document", "read_foreign_zarr", "read_text_array", "text_array_files"]
+__all__ = [
+    "array_document",
+    "arrays_of_group",
+    "foreign_array",
+    "is_array",
+    "members_of",
+    "node_at",
+    "open_foreign",
+    "read_text_array",
+    "text_array_files",
+    "text_in",
+]
 
 # Documents at the root of a store, of Zarr 3 and of Zarr 2.
 _DOCUMENTS = ("zarr.json", ".zgroup", ".zattrs", ".zmetadata")
@@ -129,10 +142,10 @@ class _RegularFiles(zarr.storage.LocalStore):
         return await super().get(key, prototype, byte_range)
 
 
-def read_foreign_zarr(path: Path, options: ReadOptions) -> Contents:
-    """What a Zarr group that ptystore did not write holds, read through zarr-python.
+def open_foreign(path: Path) -> tuple[SourceFolder, Any]:
+    """A store that ptystore did not write, held as it is, and the group or array at its root.
 
-    Raises `InputError` for what is no group of plain arrays.
+    Raises `InputError` for what is no store that zarr-python reads.
     """
     with located(file=path):
         require_a_thread()  # zarr-python has one read, and waits for ever if it could not begin
@@ -143,20 +156,66 @@ def read_foreign_zarr(path: Path, options: ReadOptions) -> Contents:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # zarr-python's remarks on other writers' choices
         try:
-            group = zarr.open(_RegularFiles(path, read_only=True), mode="r")
+            return folder, zarr.open(_RegularFiles(path, read_only=True), mode="r")
         except Exception as error:
             raise InputError(f"is no Zarr store that can be read: {error}", file=path) from error
-        if not isinstance(group, zarr.Group):
-            raise InputError(
-                "is a single Zarr array, not a group",
-                file=path,
-                advice="put the array into a group under the name of its field",
-            )
-        arrays: dict[str, RawArray] = {}
+
+
+def is_array(node: Any) -> bool:
+    """Whether a node is an array, or a group."""
+    return isinstance(node, zarr.Array)
+
+
+def members_of(group: Any, path: Path) -> list[tuple[str, Any]]:
+    """The names and nodes in a group, in alphabetical order. Raises `InputError`."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
         try:
-            members = sorted(group.members())
+            return sorted(group.members(), key=itemgetter(0))
         except Exception as error:
             raise InputError(f"its members can't be read: {error}", file=path) from error
+
+
+def node_at(group: Any, key: str) -> Any:
+    """The node in a group, or in groups within it, at a path such as ``entry/data``, else None."""
+    with warnings.catch_warnings(), suppress(KeyError, ValueError):
+        warnings.simplefilter("ignore")
+        return group[key]
+    return None
+
+
+def text_in(node: Any) -> str | None:
+    """The one text that an array holds; None of any other array. Raises `InputError`."""
+    if node.dtype.kind not in "OTUS" or math.prod(node.shape) != 1:
+        return None
+    (found,) = _read_whole(node).reshape(-1).tolist()
+    return found.decode("utf-8", "replace") if isinstance(found, bytes) else str(found)
+
+
+def _read_whole(node: Any) -> Array:
+    """All values of an array of text, now. Raises `InputError`."""
+    _require_harmless(node)
+    try:
+        return np.asarray(limited(node)[...])
+    except Exception as error:
+        raise InputError(f"can't be read: {error}") from error
+
+
+def _require_harmless(node: Any) -> None:
+    """Refuse the one codec of numcodecs's that runs what it reads."""
+    document = node.metadata.to_dict()
+    parts = (document.get("compressor"), *(document.get("filters") or ()))
+    named = [one.get("id") if isinstance(one, dict) else None for one in parts]
+    named += [getattr(one, "codec_id", None) for one in parts]
+    named += [one.get("name") for one in document.get("codecs", ())]
+    if any(str(name).endswith("pickle") for name in named):
+        raise InputError("is packed by pickle, which can run any code: it is never read")
+
+
+def arrays_of_group(folder: SourceFolder, group: Any, options: ReadOptions) -> Contents:
+    """The arrays in a group, under their own names. Raises `InputError` for anything else in it."""
+    path, arrays = folder.path, dict[str, RawArray]()
+    members = members_of(group, path)
     names = options.names()
     names.require_all_in(name for name, _ in members)
     remarks: tuple[str, ...] = ()
@@ -166,19 +225,16 @@ def read_foreign_zarr(path: Path, options: ReadOptions) -> Contents:
             continue
         advice = leave_out(name)
         problem = "is a group inside a group"
-        if not isinstance(node, zarr.Group):
+        if is_array(node):
             problem, advice = check_name(taken_as) or "", another_name(name)
         if not problem and taken_as in arrays:
             problem = f"is taken as {taken_as}, which is there"
         if problem:
             raise InputError(problem, file=path, member=name, advice=advice)
         files = ChunkFiles.described(name, node.metadata.to_dict())
-        measured = taken_as in MEASURED
-        if files is not None and not measured:
+        if files is not None and taken_as not in MEASURED:
             remarks += _absent_told(folder, name, files)
-        arrays[taken_as] = _raw_array(
-            folder, name, node, files if measured else None, options.missing == "fill"
-        )
+        arrays[taken_as] = foreign_array(folder, name, node, taken_as, options)
     metadata = foreign_metadata(dict(group.attrs), options)
     if options.missing == "fill":
         metadata, filled = fill_told(arrays, metadata)
@@ -196,9 +252,19 @@ def _absent_told(folder: SourceFolder, name: str, files: ChunkFiles) -> tuple[st
     return (f"{name}: {absent} of {files.chunks} chunks are absent, and have the fill value",)
 
 
-def _raw_array(
-    folder: SourceFolder, name: str, node: Any, files: ChunkFiles | None, fills: bool
+def foreign_array(
+    folder: SourceFolder, name: str, node: Any, field: str, options: ReadOptions
 ) -> RawArray:
+    """An array at the path `name` of a store, "" for the root, to be taken as `field`.
+
+    Raises `InputError` for a dtype that can't be taken.
+    """
+    files = None
+    if field in MEASURED:
+        files = ChunkFiles.described(name or ".", node.metadata.to_dict())
+    fills = options.missing == "fill"
+    with located(file=folder.path, member=name):
+        _require_harmless(node)
     try:
         dtype = supported_dtype(np.dtype(node.dtype))
     except (InputError, TypeError) as error:
@@ -207,7 +273,8 @@ def _raw_array(
     storage = Storage("zarr", None, tuple(node.chunks), node.shards)
     if dtype.kind == "U" and node.dtype.kind not in "US":
         # Strings of any length: numpy's type needs the longest, so the values are needed now.
-        dtype = np.array(np.asarray(limited(node)[...]).tolist(), str).dtype
+        with located(file=folder.path, member=name):
+            dtype = np.array(_read_whole(node).tolist(), str).dtype
     return RawArray(
         tuple(node.shape),
         dtype,

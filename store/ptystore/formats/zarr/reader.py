@@ -6,7 +6,7 @@ import errno
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ptystore.errors import InputError, IntegrityError
 from ptystore.formats.assemble import Contents, FieldNotes, ReadOptions
@@ -22,6 +22,9 @@ from ptystore.formats.zarr.manifest import (
     read_manifest,
 )
 from ptystore.storage.local import SourceFolder
+
+if TYPE_CHECKING:
+    from ptystore.formats.zarr.tree import ZarrTree
 
 __all__ = ["is_our_zarr", "is_ours", "parse_root", "read_document", "read_root", "read_zarr"]
 
@@ -45,8 +48,8 @@ def is_our_zarr(path: Path) -> bool:
         return False
 
 
-def read_zarr(path: Path, options: ReadOptions) -> Contents:
-    """What a store holds, ours or another tool's.
+def read_zarr(path: Path, options: ReadOptions) -> Contents | ZarrTree:
+    """What a store holds; another tool's is a tree.
 
     Raises `IntegrityError` where documents or manifest of ours are damaged or not what ptystore
     writes, `InputError` for a format version that this release does not know, and for what is
@@ -65,9 +68,9 @@ def read_zarr(path: Path, options: ReadOptions) -> Contents:
     if not ours:
         if not any((path / name).exists() for name in _ROOTS):
             raise InputError("is a folder, but no Zarr store")
-        from ptystore.formats.zarr.library import read_foreign_zarr
+        from ptystore.formats.zarr.tree import ZarrTree
 
-        return read_foreign_zarr(path, options)
+        return ZarrTree(path, options)
     manifest = read_manifest(store)
     if manifest.get(ROOT_KEY) != entry:
         raise IntegrityError(

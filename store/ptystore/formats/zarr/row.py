@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ptystore.formats.assemble import Contents, ReadOptions
+    from ptystore.formats.zarr.tree import ZarrTree
     from ptystore.formats.zarr.writer import ZarrSink
     from ptystore.model.dataset import Dataset
     from ptystore.model.results import VerifyReport
@@ -34,7 +35,7 @@ class Zarr:
         # Without any root it still is what is left of a store, by the arrays that lie in it.
         return any((path / name).exists() for name in _ROOTS) or any(path.glob("*/zarr.json"))
 
-    def read(self, path: Path, options: ReadOptions) -> Contents:
+    def read(self, path: Path, options: ReadOptions) -> Contents | ZarrTree:
         from ptystore.formats.zarr.reader import read_zarr
 
         return read_zarr(path, options)
@@ -49,7 +50,7 @@ class Zarr:
 
         return ZarrSink(staging, dataset)
 
-    def check(self, path: Path, options: CheckOptions) -> VerifyReport:
+    def check(self, path: Path, options: CheckOptions) -> VerifyReport | None:
         from ptystore.formats.zarr.check import check_zarr
 
         return check_zarr(path, options)

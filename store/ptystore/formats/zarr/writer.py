@@ -11,7 +11,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from ptystore.errors import PtystoreError
-from ptystore.formats.attributes import RootNote, metadata_to_text
+from ptystore.formats.attributes import RootNote, geometry_attributes, metadata_to_text
 from ptystore.formats.text import utf8_from_text
 from ptystore.formats.zarr.adopt import Adopter
 from ptystore.formats.zarr.library import array_document, text_array_files
@@ -146,7 +146,8 @@ class ZarrSink:
         if metadata is not None:
             text, base64 = metadata_to_text(metadata)
             key = "metadata_text_base64" if base64 else "metadata"
-            attributes = {key: text if base64 else metadata.document} | attributes
+            document = {key: text if base64 else metadata.document}
+            attributes = document | geometry_attributes(metadata) | attributes
         root = {
             "zarr_format": 3,
             "node_type": "group",

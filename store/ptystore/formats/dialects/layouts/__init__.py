@@ -1,0 +1,1 @@
+"""How each dialect lays a scan out, as data, for people to read."""
